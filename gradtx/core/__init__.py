@@ -1,0 +1,1 @@
+"""The algebra: pairs, how they are lifted to trees, chained and remembered."""

@@ -1,0 +1,156 @@
+"""Two ways to write an algorithm: for one array (`leafwise`), for a tree (`treewise`).
+
+A rule is a pure pair: `init(p) -> state` and `update(g, state[, p], *, ...) ->
+(update, state)`, on one array or on one tree. What it does not say, the lift does:
+flattening, holes, counting, schedules, precision, checks and error messages.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core import tree
+from gradtx.core.check import is_number
+from gradtx.core.numerics import as_array, at_least_float32, widen
+from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype
+from gradtx.core.rule import Pair, Rule, slot_names
+
+
+def zeros_like(p: jax.Array, dtype: Any = None) -> jax.Array:
+    """Zeros shaped and sharded like p, in `dtype`; by default in p's, or float32."""
+    if dtype is None:
+        dtype = widen(jnp.zeros((), p.dtype), at_least_float32(p.dtype)).dtype
+    return jnp.zeros_like(p, dtype=dtype)
+
+
+def debias(decay: Any, ahead: int = 0) -> Callable[[jax.Array], jax.Array]:
+    """1 − decayᵗ at update t = 1, 2, ...: the total weight in a mean that began at 0.
+
+    At a later update with `ahead`. Computed as −expm1(t · log decay), which does not
+    cancel for a decay near 1.
+    """
+
+    def correction(count: jax.Array) -> jax.Array:
+        b = decay(count) if callable(decay) else decay
+        t = jnp.asarray(count, float) + (1 + ahead)
+        if is_number(b):
+            return -jnp.expm1(t * (math.log(b) if b > 0 else -math.inf))
+        return -jnp.expm1(t * jnp.log1p(jnp.asarray(b, t.dtype) - 1))
+
+    return correction
+
+
+def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> Pair:
+    """Lift a pair on one array to a pair on trees, leaf by leaf.
+
+    Args:
+      init: from one parameter to a NamedTuple. Its field `count` becomes the number of
+        updates so far; every other field becomes a tree shaped like the parameters.
+      update: from a gradient, its state and, if there is a third argument, its
+        parameter, to an update and the new state. Its keyword-only arguments are the
+        hyperparameters of this call and extra arguments of the pair's `update`. It
+        computes in float32 or better and is traced once for each shape and dtype.
+      mask: which leaves to act on (see `tree.selection`); the others pass through.
+      **hypers: numbers, arrays, or schedules of the count.
+    """
+    rule = Rule(update, hypers)
+
+    @functools.cache
+    def expected(shape: tuple[int, ...], dtype: Any) -> Any:
+        return jax.eval_shape(init, jax.ShapeDtypeStruct(shape, dtype))
+
+    def act(dtype: Any, g: Any, s: Any, p: Any, scalars: Any, words: Any) -> Any:
+        operands = (g, s, p)[: 2 + rule.takes_params]
+        wide = functools.partial(widen, dtype=wide_dtype((g, s, p), dtype))
+        operands, scalars = jax.tree.map(wide, (operands, scalars))
+        out, new = update(*operands, **rule.constants, **scalars, **words)
+        tree.check_shape(rule.who, (), out, g, "the rule's update", "updates")
+        return narrow(out, dtype), jax.tree.map(_stored_like, new, s)
+
+    act.__name__ = rule.name
+    act_compiled = jax.jit(act, static_argnums=0)
+
+    def init_fn(params: Any) -> Any:
+        ps = rule.acted_on("params", params, mask, params)
+        states = [None if p is None else _owned(init, p) for p in ps.leaves]
+        made = next((s for s in states if s is not None), None)
+        state = expected((), jnp.float32) if made is None else made
+        return _transposed(rule.counted(state), ps.structure, states)
+
+    def update_fn(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        rule.check_call(params, extra)
+        reference = updates if params is None else params
+        gs = rule.acted_on("updates", updates, mask, reference)
+        some = next((g.shape for g in gs.leaves if g is not None), ())
+        rule.check_state(state, expected(some, jnp.float32))
+        ps = rule.parameters(gs, params)
+        slots = {f: rule.slot(gs, f, getattr(state, f)) for f in slot_names(state)}
+        scalars, words = rule.scalars(state), rule.heard(extra)
+        outs, states = list(tree.flatten(updates).leaves), []
+        for i, (path, g) in enumerate(zip(gs.paths, gs.leaves, strict=True)):
+            s = state._replace(**{field: slot[i] for field, slot in slots.items()})
+            if g is not None:
+                rule.checkslots(path, g, s, expected(g.shape, g.dtype))
+                dtype = out_dtype(g, ps[i])
+                p = ps[i] if rule.takes_params else None
+                outs[i], s = act_compiled(dtype, g, s, p, scalars, words)
+            states.append(s)
+        new = _transposed(rule.counted(state, state), gs.structure, states)
+        return gs.structure.unflatten(outs), new
+
+    return rule.pair(init_fn, update_fn)
+
+
+def treewise(init: Any, update: Any, /, **hypers: Any) -> Pair:
+    """Lift a pair on trees whose leaves need each other, as under a global norm.
+
+    Args:
+      init: from the parameters to a NamedTuple, in which `count` becomes the number of
+        updates so far.
+      update: as for `leafwise`, but on whole trees.
+      **hypers: numbers, arrays, or schedules of the count.
+    """
+    rule = Rule(update, hypers)
+
+    def init_fn(params: Any) -> Any:
+        ps = rule.acted_on("params", params)
+        return rule.counted(_owned(init, ps.structure.unflatten(ps.leaves)))
+
+    def update_fn(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        rule.check_call(params, extra)
+        rule.check_state(state, jax.eval_shape(init, ()))
+        flat = rule.acted_on("updates", updates)
+        ps = flat.structure.unflatten(rule.parameters(flat, params))
+        gs = flat.structure.unflatten(flat.leaves)
+        wide = functools.partial(widen, dtype=wide_dtype((gs, state, ps)))
+        gs, s, ps, scalars = jax.tree.map(wide, (gs, state, ps, rule.scalars(state)))
+        operands = (gs, s, None if params is None else ps)[: 2 + rule.takes_params]
+        out, new = update(*operands, **rule.constants, **scalars, **rule.heard(extra))
+        out = rounding(rule.who, updates, params)(out)
+        return out, rule.counted(jax.tree.map(_stored_like, new, state), state)
+
+    return rule.pair(init_fn, update_fn)
+
+
+def _transposed(state: Any, structure: Any, states: Sequence[Any]) -> Any:
+    """A state of trees from a state for each leaf; where there is none, holes."""
+
+    def slot(field: str) -> Any:
+        leaves = [s if s is None else getattr(s, field) for s in states]
+        return structure.unflatten(leaves)
+
+    return state._replace(**{field: slot(field) for field in slot_names(state)})
+
+
+def _owned(init: Any, params: Any) -> Any:
+    """The rule's first state in buffers of its own: a shared one cannot be donated."""
+    taken = {id(p) for p in jax.tree.leaves(params)}
+    return jax.tree.map(lambda x: jnp.copy(x) if id(x) in taken else x, init(params))
+
+
+def _stored_like(new: Any, old: Any) -> jax.Array:
+    return as_array(new).astype(old.dtype)

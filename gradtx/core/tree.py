@@ -1,0 +1,203 @@
+"""Trees taken apart, the checks that two match, and trees made like another.
+
+`None` is a hole: it has no leaves. Operations on two trees ask for the same structure
+and the same shapes, and name the path where they differ.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+PyTree = Any
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
+
+
+class Flat(NamedTuple):
+    """A tree taken apart: leaves with None among them, their paths, the structure."""
+
+    paths: Sequence[Any]
+    leaves: Sequence[Any]
+    structure: Any
+
+    def match(self, other: PyTree, this_name: str, name: str, who: Any) -> list[Any]:
+        """What `other` holds in the place of each leaf, or an error with the path."""
+        try:
+            return self.structure.flatten_up_to(other)
+        except ValueError:
+            difference = self._difference(other, this_name, name)
+            raise ValueError(f"{who}: {difference}") from None
+
+    def _difference(self, other: PyTree, this_name: str, name: str) -> str:
+        theirs = [path for path, _ in leaves_with_path(other)]
+        for path in self.paths:
+            if path not in theirs:
+                return f"{this_name}{keystr(path)} has no counterpart in {name}."
+        for path in theirs:
+            if path not in self.paths:
+                return f"{name}{keystr(path)} has no counterpart in {this_name}."
+        structure = jax.tree.structure(other, is_leaf=_is_none)
+        return (
+            f"{this_name} and {name} have the same leaves in different containers: "
+            f"{self.structure} and {structure}."
+        )
+
+
+def keystr(path: Any) -> str:
+    return jax.tree_util.keystr(path)
+
+
+def leaves_with_path(tree: PyTree) -> list[tuple[Any, Any]]:
+    """The leaves with their paths; None counts as a leaf."""
+    return jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_none)
+
+
+def flatten(tree: PyTree) -> Flat:
+    """Take a tree apart, and keep its holes: None counts as a leaf."""
+    pairs, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
+    return Flat([path for path, _ in pairs], [leaf for _, leaf in pairs], structure)
+
+
+def check_shape(who: Any, path: Any, a: Any, b: Any, a_name: str, b_name: str) -> None:
+    if jnp.shape(a) != jnp.shape(b):
+        raise ValueError(
+            f"{who}: {a_name}{keystr(path)} has shape {jnp.shape(a)}, "
+            f"but {b_name}{keystr(path)} has shape {jnp.shape(b)}."
+        )
+
+
+def map_matching(
+    f: Callable[..., Any], who: str, names: Sequence[str], tree: PyTree, *rest: PyTree
+) -> PyTree:
+    """f on the leaves of trees of one structure and one shape; None where one is None.
+
+    Raises:
+      ValueError: naming `who` and the path, where structures or shapes differ.
+    """
+    flat = flatten(tree)
+    others = [
+        flat.match(other, names[0], name, who)
+        for name, other in zip(names[1:], rest, strict=True)
+    ]
+    out: list[Any] = []
+    for path, leaf, *opposite in zip(flat.paths, flat.leaves, *others, strict=True):
+        if leaf is None or any(o is None for o in opposite):
+            out.append(None)
+            continue
+        for name, o in zip(names[1:], opposite, strict=True):
+            if not jax.tree_util.all_leaves([o]):
+                raise ValueError(
+                    f"{who}: {names[0]}{keystr(path)} is a leaf, but "
+                    f"{name}{keystr(path)} is a {type(o).__name__}."
+                )
+            check_shape(who, path, leaf, o, names[0], name)
+        out.append(f(leaf, *opposite))
+    return jax.tree.unflatten(flat.structure, out)
+
+
+def selection(mask: Any, tree: PyTree, who: Any = "mask") -> list[bool]:
+    """For each leaf of tree, None among them: whether the mask selects it.
+
+    Args:
+      mask: None for every leaf; a tree of booleans, of which a prefix is enough; or a
+        function from the tree to one. A tree of booleans is a tree even if callable.
+      tree: the parameters, or anything of their structure.
+      who: what to name in an error.
+    """
+    flat = flatten(tree)
+    if mask is None:
+        return [True] * len(flat.leaves)
+    marks = jax.tree.leaves(mask)
+    if callable(mask) and not any(map(_is_bool, marks)):
+        mask = mask(tree)
+    for path, mark in jax.tree_util.tree_leaves_with_path(mask):
+        if not _is_bool(mark):
+            raise TypeError(
+                f"{who}: mask{keystr(path)} is {mark!r}; expected True or False."
+            )
+    chosen: list[bool] = []
+    prefix = flatten(mask)
+    subtrees = prefix.match(tree, "mask", "params", who)
+    for path, mark, subtree in zip(prefix.paths, prefix.leaves, subtrees, strict=True):
+        places = len(flatten(subtree).leaves)
+        if mark is None and jax.tree.leaves(subtree):
+            raise TypeError(
+                f"{who}: mask{keystr(path)} is None; expected True or False."
+            )
+        chosen += [bool(mark)] * places
+    return chosen
+
+
+def _is_bool(x: Any) -> bool:
+    if isinstance(x, bool):
+        return True
+    return not isinstance(x, jax.core.Tracer) and (
+        getattr(x, "dtype", None) == jnp.bool_ and jnp.shape(x) == ()
+    )
+
+
+def size(tree: PyTree) -> int:
+    """The number of entries."""
+    return sum(math.prod(jnp.shape(x)) for x in jax.tree.leaves(tree))
+
+
+def batch_shape(tree: PyTree, shape: tuple[int, ...] = ()) -> PyTree:
+    """Every leaf repeated along new leading axes of this shape."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (*shape, *jnp.shape(x))), tree)
+
+
+def zeros_like(tree: PyTree, dtype: Any = None) -> PyTree:
+    """Zeros of the tree's shapes, in its dtypes or in this one."""
+    return jax.tree.map(lambda x: jnp.zeros_like(x, dtype), tree)
+
+
+def ones_like(tree: PyTree, dtype: Any = None) -> PyTree:
+    """Ones of the tree's shapes, in its dtypes or in this one."""
+    return jax.tree.map(lambda x: jnp.ones_like(x, dtype), tree)
+
+
+def split_key_like(rng_key: jax.Array, target_tree: PyTree) -> PyTree:
+    """A key for every leaf of the target."""
+    leaves, structure = jax.tree.flatten(target_tree)
+    return jax.tree.unflatten(structure, jax.random.split(rng_key, len(leaves)))
+
+
+def random_like(
+    rng_key: jax.Array,
+    target_tree: PyTree,
+    sampler: Callable[..., Any] = jax.random.normal,
+    dtype: Any = None,
+) -> PyTree:
+    """Random entries in the shapes of the target, in its dtypes or in this one.
+
+    Args:
+      rng_key: a key, from which every leaf gets its own.
+      target_tree: gives the shapes, the dtypes and the shardings.
+      sampler: called with key, shape and dtype; and out_sharding, if it takes that.
+      dtype: the dtype asked of the sampler.
+    """
+    sharded = "out_sharding" in inspect.signature(sampler).parameters
+
+    def draw(x: Any, key: jax.Array) -> Any:
+        x = x if hasattr(x, "dtype") else jnp.asarray(x)
+        sharding = {"out_sharding": jax.typeof(x).sharding} if sharded else {}
+        return sampler(key, x.shape, x.dtype if dtype is None else dtype, **sharding)
+
+    return jax.tree.map(draw, target_tree, split_key_like(rng_key, target_tree))
+
+
+def unwrap_random_key_data(input_tree: PyTree) -> PyTree:
+    """The tree with every typed random key replaced by its data, to be compared."""
+
+    def unwrap(x: Any) -> Any:
+        if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.random.key_data(x)
+        return x
+
+    return jax.tree.map(unwrap, input_tree)

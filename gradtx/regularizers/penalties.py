@@ -1,0 +1,210 @@
+"""Penalties on the size of the weights: the λ R(W) of the objective, as values."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from gradtx.core import tree
+from gradtx.core.call import Value, recorded
+from gradtx.core.check import NonNegative
+from gradtx.core.numerics import abs_sq, at_least_float32, widen
+from gradtx.core.rule import check_leaf, resolve
+
+
+class Penalty(NamedTuple):
+    """What a regularizer's factory returns: a penalty on one array, in three functions.
+
+    Each takes the hyperparameters by name. `value(w)` is the penalty, `gradient(w)` its
+    gradient, or a subgradient, and `prox(w, t)` the w' that minimizes
+    t · value(w') + ½‖w' − w‖².
+    """
+
+    value: Callable[..., jax.Array]
+    gradient: Callable[..., jax.Array]
+    prox: Callable[..., jax.Array]
+    hypers: Mapping[str, Any]
+    mask: Any = None
+
+
+class Regularizer(Value):
+    """A penalty λ R(W) on a tree of parameters, as a value.
+
+    It prints as the call that made it, compares, hashes and pickles, and its arrays are
+    its leaves as a pytree. The objective is `loss(params) + regularizer(params)`.
+    """
+
+    __slots__ = ()
+
+    @property
+    def rule(self) -> Penalty:
+        """The penalty on one array."""
+        return self._made
+
+    def __call__(self, params: Any, count: ArrayLike = 0) -> jax.Array:
+        """The same as `penalty`."""
+        return self.penalty(params, count)
+
+    def penalty(self, params: Any, count: ArrayLike = 0) -> jax.Array:
+        """λ R(W), summed over the selected leaves.
+
+        Args:
+          params: a tree of arrays.
+          count: the step at which a scheduled hyperparameter is taken.
+
+        Returns:
+          A scalar, in float32 or better.
+        """
+        terms = self._map(self.rule.value, lambda w: None, params, count)
+        values = [widen(v, at_least_float32(v.dtype)) for v in jax.tree.leaves(terms)]
+        dtype = at_least_float32(*(v.dtype for v in values))
+        return sum((v.astype(dtype) for v in values), jnp.zeros((), dtype))
+
+    def gradient(self, params: Any, count: ArrayLike = 0) -> Any:
+        """The gradient of the penalty, 0 on leaves that are not selected.
+
+        Args:
+          params: a tree of arrays.
+          count: the step at which a scheduled hyperparameter is taken.
+
+        Returns:
+          A tree like the parameters. Where the penalty has a kink, a subgradient.
+        """
+        return self._map(self.rule.gradient, jnp.zeros_like, params, count)
+
+    def prox(self, params: Any, step_size: ArrayLike, count: ArrayLike = 0) -> Any:
+        """The proximal map: argmin over W' of t · λ R(W') + ½‖W' − W‖².
+
+        Args:
+          params: a tree of arrays, W.
+          step_size: t >= 0, a scalar.
+          count: the step at which a scheduled hyperparameter is taken.
+
+        Returns:
+          A tree like the parameters; leaves that are not selected as they are.
+        """
+
+        def prox(w: jax.Array, **hypers: Any) -> jax.Array:
+            return self.rule.prox(w, jnp.asarray(step_size, w.real.dtype), **hypers)
+
+        return self._map(prox, lambda w: w, params, count)
+
+    def _map(self, f: Any, otherwise: Any, params: Any, count: ArrayLike) -> Any:
+        flat = tree.flatten(params)
+        chosen = tree.selection(self.rule.mask, params, self)
+        scalars = resolve(self, self.rule.hypers, count)
+        out: list[Any] = []
+        for path, w, selected in zip(flat.paths, flat.leaves, chosen, strict=True):
+            if w is None:
+                out.append(None)
+                continue
+            w = check_leaf(self, "params", path, w)
+            if not selected:
+                out.append(otherwise(w))
+                continue
+            wide = functools.partial(widen, dtype=at_least_float32(w.dtype))
+            value = f(wide(w), **jax.tree.map(wide, scalars))
+            out.append(value.astype(w.dtype) if value.shape == w.shape else value)
+        return flat.structure.unflatten(out)
+
+
+regularizer = recorded(Regularizer)
+
+
+@regularizer
+def l2(strength: NonNegative, mask: Any = None) -> Penalty:
+    """The squared L2 norm: λ R(W) = λ ‖W‖₂² = λ Σ W².
+
+    Its gradient is 2λW and its proximal map W / (1 + 2tλ). Weight decay, which adds λW,
+    is thus the gradient of l2(λ/2): `weight_decay=λ` in PyTorch's SGD and Adam, and
+    `add_decayed_weights(λ)` before the optimizer, are `add_regularizer(l2(λ/2))`.
+
+    Args:
+      strength: λ >= 0.
+      mask: the leaves to penalize: a tree of booleans, of which a prefix is enough, or
+        a function from the parameters to one; all by default. Biases and the scales of
+        norms are usually left out.
+
+    Raises:
+      TypeError, ValueError: if λ is negative or not finite.
+
+    References:
+      Tikhonov, 1943; CS231n, lecture 3.
+    """
+    return Penalty(
+        value=lambda w, strength: strength * jnp.sum(abs_sq(w)),
+        gradient=lambda w, strength: 2 * strength * w,
+        prox=lambda w, t, strength: w / (1 + 2 * t * strength),
+        hypers={"strength": strength},
+        mask=mask,
+    )
+
+
+@regularizer
+def l1(strength: NonNegative, mask: Any = None) -> Penalty:
+    """The L1 norm: λ R(W) = λ ‖W‖₁ = λ Σ |W|.
+
+    Its subgradient is λ sign(W), 0 at W = 0. Its proximal map is soft thresholding,
+    sign(W) max(|W| − tλ, 0), which gives exact zeros; the subgradient does not.
+
+    Args:
+      strength: λ >= 0.
+      mask: the leaves to penalize, as for `l2`.
+
+    Raises:
+      TypeError, ValueError: if λ is negative or not finite.
+
+    References:
+      Tibshirani, 1996, "Regression shrinkage and selection via the lasso"; CS231n,
+      lecture 3.
+    """
+    return Penalty(
+        value=lambda w, strength: strength * jnp.sum(jnp.abs(w)),
+        gradient=lambda w, strength: strength * jnp.sign(w),
+        prox=lambda w, t, strength: _soft_threshold(w, t * strength),
+        hypers={"strength": strength},
+        mask=mask,
+    )
+
+
+@regularizer
+def elastic_net(
+    strength: NonNegative, beta: NonNegative = 1.0, mask: Any = None
+) -> Penalty:
+    """L1 and L2 together: λ R(W) = λ Σ (β W² + |W|).
+
+    Its subgradient is λ (2βW + sign(W)) and its proximal map the soft threshold by tλ,
+    divided by 1 + 2tλβ. scikit-learn's `ElasticNet(alpha, l1_ratio)` has
+    λ = alpha · l1_ratio and λβ = alpha · (1 − l1_ratio) / 2.
+
+    Args:
+      strength: λ >= 0.
+      beta: β >= 0, the share of the square.
+      mask: the leaves to penalize, as for `l2`.
+
+    Raises:
+      TypeError, ValueError: if λ or β is negative or not finite.
+
+    References:
+      Zou and Hastie, 2005, "Regularization and variable selection via the elastic
+      net"; CS231n, lecture 3.
+    """
+    return Penalty(
+        value=lambda w, strength, beta: (
+            strength * jnp.sum(beta * abs_sq(w) + jnp.abs(w))
+        ),
+        gradient=lambda w, strength, beta: strength * (2 * beta * w + jnp.sign(w)),
+        prox=lambda w, t, strength, beta: (
+            _soft_threshold(w, t * strength) / (1 + 2 * t * strength * beta)
+        ),
+        hypers={"strength": strength, "beta": beta},
+        mask=mask,
+    )
+
+
+def _soft_threshold(w: jax.Array, threshold: Any) -> jax.Array:
+    size = jnp.abs(w)
+    return jnp.sign(w) * jnp.maximum(size - threshold, jnp.zeros_like(size))

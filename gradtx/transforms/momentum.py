@@ -1,0 +1,48 @@
+"""Momentum: a step that remembers the steps before."""
+
+from typing import NamedTuple
+
+import jax
+
+from gradtx.core.check import Decay, DType
+from gradtx.core.lift import leafwise, zeros_like
+from gradtx.core.rule import Pair
+from gradtx.core.transformation import Updates, transformation
+
+
+class TraceState(NamedTuple):
+    count: jax.Array  # updates so far
+    trace: Updates  # the velocity v
+
+
+@transformation
+def trace(
+    decay: Decay, nesterov: bool = False, accumulator_dtype: DType | None = None
+) -> Pair:
+    """Heavy-ball momentum: v_t = ρ v_{t−1} + g_t, and u_t = v_t.
+
+    With Nesterov's look-ahead, u_t = g_t + ρ v_t. The velocity is a sum, not a mean: it
+    tends to g / (1 − ρ) under a constant gradient. Equal to `torch.optim.SGD` with
+    `momentum=ρ, dampening=0`, and to Optax's `trace`.
+
+    Args:
+      decay: ρ in [0, 1), often 0.9 or 0.99.
+      nesterov: whether to look ahead.
+      accumulator_dtype: the dtype of v; the parameters' by default, >= float32.
+
+    Raises:
+      TypeError, ValueError: if an argument is out of its range.
+
+    References:
+      Polyak, 1964; Sutskever et al., 2013, "On the importance of initialization and
+      momentum in deep learning"; CS231n, lecture 3.
+    """
+
+    def init(p):
+        return TraceState(count=0, trace=zeros_like(p, accumulator_dtype))
+
+    def update(g, s, *, decay):
+        v = decay * s.trace + g
+        return g + decay * v if nesterov else v, s._replace(trace=v)
+
+    return leafwise(init, update, decay=decay)

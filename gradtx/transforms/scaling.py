@@ -1,0 +1,81 @@
+"""Multiplying by a number: the learning rate and its schedule."""
+
+from typing import NamedTuple
+
+import jax
+
+from gradtx.core.call import checked
+from gradtx.core.check import Hyper, LearningRate
+from gradtx.core.lift import leafwise
+from gradtx.core.rule import Pair
+from gradtx.core.transformation import GradientTransformation, transformation
+
+
+class ScaleState(NamedTuple):
+    count: jax.Array  # updates so far
+
+
+class ScaleByScheduleState(NamedTuple):
+    count: jax.Array  # updates so far
+
+
+@transformation
+def scale(step_size: Hyper) -> Pair:
+    """Multiply by a number: u = s · g.
+
+    Args:
+      step_size: s, of either sign.
+
+    Raises:
+      TypeError, ValueError: if s is not a finite number, an array or a schedule.
+    """
+
+    def init(p):
+        return ScaleState(count=0)
+
+    def update(g, s, *, step_size):
+        return step_size * g, s
+
+    return leafwise(init, update, step_size=step_size)
+
+
+@transformation
+def scale_by_schedule(step_size_fn: Hyper, flip_sign: bool = False) -> Pair:
+    """Multiply by a schedule's value at each step: u = ±α_t · g.
+
+    Args:
+      step_size_fn: α, from the number of updates so far (0, 1, ...) to a scalar; or a
+        number, or an array. The state is the same for all three.
+      flip_sign: descend, u = −α_t · g.
+
+    Raises:
+      TypeError, ValueError: if α is not a finite number, an array or a schedule.
+    """
+    sign = -1 if flip_sign else 1
+
+    def init(p):
+        return ScaleByScheduleState(count=0)
+
+    def update(g, s, *, step_size):
+        return sign * step_size * g, s
+
+    return leafwise(init, update, step_size=step_size_fn)
+
+
+@checked
+def scale_by_learning_rate(
+    learning_rate: LearningRate, *, flip_sign: bool = True
+) -> GradientTransformation:
+    """Multiply by minus the learning rate: u = −α_t · g, the step of gradient descent.
+
+    Args:
+      learning_rate: α >= 0, a number, an array or a schedule.
+      flip_sign: False for u = +α_t · g.
+
+    Returns:
+      `scale_by_schedule(learning_rate, flip_sign)`.
+
+    Raises:
+      TypeError, ValueError: if the learning rate is missing, negative or not finite.
+    """
+    return scale_by_schedule(learning_rate, flip_sign)

@@ -1,0 +1,143 @@
+"""Everything public that makes a transformation: one row each, and each obeys the laws.
+
+A row names the factory, its numeric hyperparameters (each may be an array or a
+schedule), its other arguments, and its kind: `elementwise` acts the same however the
+parameters are arranged in leaves, `leafwise` acts the same on each leaf alone.
+"""
+
+import inspect
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax.numpy as jnp
+
+import gradtx
+
+
+@dataclass(frozen=True)
+class Row:
+    factory: Any
+    hypers: dict[str, float] = field(default_factory=dict)
+    other: dict[str, Any] = field(default_factory=dict)
+    parts: tuple[Any, ...] = ()
+    kind: str = "elementwise"
+    needs_params: bool = False
+    continuous: bool = True  # a small gradient makes a small update, or none
+
+    def make(self, **hypers: Any) -> Any:
+        return self.factory(*self.parts, **{**self.hypers, **self.other, **hypers})
+
+    def __str__(self) -> str:
+        return repr(self.make())
+
+
+def double(updates, params):
+    return gradtx.tree.scale(2.0, updates)
+
+
+def flip(update, param):
+    return -update
+
+
+def handmade_init(params):
+    return gradtx.EmptyState()
+
+
+def handmade_update(updates, state, params=None):
+    return updates, state
+
+
+L1 = gradtx.l1(1e-2)
+L2 = gradtx.l2(1e-2)
+NET = gradtx.elastic_net(1e-2, beta=0.5)
+LR = {"learning_rate": 0.1}
+
+ROWS = [
+    Row(gradtx.identity),
+    Row(gradtx.set_to_zero),
+    Row(gradtx.stateless, parts=(double,)),
+    Row(gradtx.stateless_with_tree_map, parts=(flip,)),
+    Row(gradtx.scale, {"step_size": -0.5}),
+    Row(gradtx.scale_by_schedule, {"step_size_fn": 0.1}),
+    Row(gradtx.scale_by_schedule, {"step_size_fn": 0.1}, {"flip_sign": True}),
+    Row(gradtx.scale_by_learning_rate, LR),
+    Row(gradtx.clip, {"max_delta": 0.3}),
+    Row(gradtx.clip_by_global_norm, {"max_norm": 0.5}, kind="treewise"),
+    Row(gradtx.trace, {"decay": 0.9}),
+    Row(gradtx.trace, {"decay": 0.9}, {"nesterov": True}),
+    Row(gradtx.scale_by_rms, {"decay": 0.9, "eps": 1e-8, "initial_scale": 0.1}),
+    Row(
+        gradtx.scale_by_rms,
+        {"decay": 0.99, "eps": 1e-8},
+        {"eps_in_sqrt": False, "bias_correction": True},
+    ),
+    Row(gradtx.scale_by_stddev, {"decay": 0.9, "eps": 1e-2}),
+    Row(gradtx.scale_by_stddev, {"decay": 0.9, "eps": 1e-2}, {"eps_in_sqrt": False}),
+    Row(gradtx.scale_by_adam, {"b1": 0.9, "b2": 0.99, "eps": 1e-8, "eps_root": 1e-9}),
+    Row(gradtx.scale_by_adam, {"b1": 0.9, "b2": 0.99}, {"nesterov": True}),
+    Row(gradtx.add_decayed_weights, {"weight_decay": 0.01}, needs_params=True),
+    Row(gradtx.add_regularizer, parts=(L2,), needs_params=True),
+    Row(gradtx.add_regularizer, parts=(NET,), needs_params=True),
+    Row(gradtx.proximal, LR, parts=(L1,), needs_params=True),
+    Row(gradtx.proximal, LR, parts=(NET,), needs_params=True),
+    Row(gradtx.sgd, LR),
+    Row(gradtx.sgd, {**LR, "momentum": 0.9}, {"nesterov": True}),
+    Row(gradtx.rmsprop, {**LR, "decay": 0.9, "eps": 1e-6}),
+    Row(gradtx.rmsprop, {**LR, "momentum": 0.5, "eps": 1e-2}, {"centered": True}),
+    Row(gradtx.adam, {**LR, "b1": 0.9, "b2": 0.99, "eps": 1e-8}),
+    Row(gradtx.adamw, {**LR, "weight_decay": 0.01}, needs_params=True),
+    Row(
+        gradtx.chain,
+        parts=(
+            gradtx.clip_by_global_norm(1.0),
+            gradtx.add_regularizer(L2),
+            gradtx.adam(gradtx.cosine_decay_schedule(0.1, 10)),
+        ),
+        kind="treewise",
+        needs_params=True,
+    ),
+    Row(gradtx.chain),
+    Row(
+        gradtx.named_chain,
+        parts=(("momentum", gradtx.trace(0.9)), ("rate", gradtx.scale(-0.1))),
+    ),
+    Row(gradtx.with_extra_args_support, parts=(gradtx.scale_by_adam(),)),
+    Row(gradtx.GradientTransformation, parts=(handmade_init, handmade_update)),
+]
+
+
+def factories() -> set[str]:
+    """The public names that make transformations."""
+    found = {"GradientTransformation"}
+    for name in gradtx.__all__:
+        public = getattr(gradtx, name)
+        if inspect.isfunction(public):
+            made = typing.get_type_hints(public).get("return")
+            if made in (gradtx.Pair, gradtx.GradientTransformation):
+                found.add(name)
+    return found - {"leafwise", "treewise", "transformation"}
+
+
+def params(dtype: Any = jnp.float32) -> Any:
+    return {
+        "dense": {
+            "kernel": jnp.linspace(-1, 1, 6, dtype=dtype).reshape(2, 3),
+            "bias": jnp.asarray([0.5, -0.25, 2.0], dtype),
+        },
+        "scale": jnp.asarray(0.75, dtype),
+    }
+
+
+def grads(step: int, dtype: Any = jnp.float32) -> Any:
+    """Gradients that differ from step to step and from entry to entry."""
+    return gradtx.tree.cast(
+        {
+            "dense": {
+                "kernel": jnp.sin(jnp.arange(6.0) * (step + 1) + 0.5).reshape(2, 3),
+                "bias": jnp.cos(jnp.arange(3.0) + step),
+            },
+            "scale": jnp.asarray(0.3 * (-1.0) ** step, jnp.float32),
+        },
+        dtype,
+    )
