@@ -9,7 +9,7 @@ from jax import numpy as jnp  # noqa: F401
 
 from gradtx import regularizers, schedules, transforms, tree
 from gradtx.core.call import recorded
-from gradtx.core.check import Hyper
+from gradtx.core.check import Decay, Hyper, LearningRate, NonNegative
 from gradtx.core.lift import debias, leafwise, treewise, zeros_like
 from gradtx.core.numerics import (
     abs_sq,
@@ -94,10 +94,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     # the algebra
+    "Decay",
     "EmptyState",
     "GradientTransformation",
     "GradientTransformationExtraArgs",
     "Hyper",
+    "LearningRate",
+    "NonNegative",
     "OptState",
     "Pair",
     "Params",

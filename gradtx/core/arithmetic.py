@@ -172,7 +172,8 @@ def where(condition: Any, tree_x: PyTree, tree_y: PyTree) -> PyTree:
             )
 
     def choose(x: Any, y: Any) -> jax.Array:
-        return jnp.where(condition, *_promoted([x, y]))
+        x, y = _promoted([x, y])
+        return jnp.where(condition, x, y)
 
     return map_matching(choose, "where", _PAIR, tree_x, tree_y)
 
@@ -190,7 +191,7 @@ def allclose(
     """
 
     def close(x: Any, y: Any) -> jax.Array:
-        x, y = _promoted([x, y])
+        x, y = map(_widened, _promoted([x, y]))
         return jnp.allclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
     leaves = jax.tree.leaves(map_matching(close, "allclose", ("a", "b"), a, b))
@@ -200,7 +201,7 @@ def allclose(
 
 def _promoted(values: Iterable[Any]) -> list[jax.Array]:
     arrays = [as_array(x) for x in values]
-    dtype = _common(*arrays)
+    dtype = _common(*arrays) if arrays else None
     return [_as(x, dtype) for x in arrays]
 
 
@@ -416,7 +417,8 @@ def _moments(
         g, m = as_array(g), as_array(m)
         dtype = _float_of(g, m, *scalars)
         numbers = [s if _is_python(s) else _as(s, dtype) for s in scalars]
-        out = step(_float(m, dtype), _float(g, dtype), *numbers)
+        with jax.numpy_dtype_promotion("standard"):  # of real to complex only
+            out = step(_float(m, dtype), _float(g, dtype), *numbers)
         return _as(out, m.dtype) if _kind(m.dtype) >= _kind(out.dtype) else out
 
     return map_matching(update, who, ("updates", "moments"), updates, moments)

@@ -81,12 +81,10 @@ class Value:
     @property
     def _made(self) -> Any:
         """What the factory's body returns. Equal values without arrays share it."""
-        try:
-            return self._content
-        except AttributeError:
+        if not hasattr(self, "_content"):
             content = _build(self) if self._arrays else _build_once(self)
             object.__setattr__(self, "_content", content)
-            return content
+        return self._content
 
     def __setattr__(self, name: str, _: Any) -> None:
         raise AttributeError(f"{self!r} is immutable: {name} cannot be set.")
@@ -120,6 +118,8 @@ def recorded(kind: type[V]) -> Callable[[Callable[P, Any]], Callable[P, V]]:
     """Make a factory return a value of this kind, which remembers the call."""
 
     def decorate(build: Callable[P, Any]) -> Callable[P, V]:
+        """Make a factory return a value that remembers the call that made it."""
+
         @functools.wraps(build)
         def factory(*args: P.args, **kwargs: P.kwargs) -> V:
             return kind._record(factory, check.arguments(build, args, kwargs))

@@ -154,9 +154,9 @@ def check_leaf(who: Any, name: str, path: Any, x: Any) -> jax.Array:
     where = f"{who}: {name}{tree.keystr(path)}"
     try:
         x = as_array(x)
-    except TypeError:
+    except (TypeError, ValueError):
         kind = type(x).__name__
-        raise TypeError(f"{where} is a {kind}; expected an array or None.") from None
+        raise TypeError(f"{where} is a {kind}; expected an array.") from None
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         raise TypeError(
             f"{where} has dtype {x.dtype}; expected floating-point or complex numbers. "

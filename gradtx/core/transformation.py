@@ -192,7 +192,7 @@ def as_pair(tx: Any, who: str, name: str) -> Pair:
     """The functions of a transformation, ours or another library's, or a plain pair."""
     try:
         init, update = tx
-    except TypeError:
+    except (TypeError, ValueError):
         init = update = None
     if not (callable(init) and callable(update)):
         fix = " Is it a factory that was not called?" if callable(tx) else ""

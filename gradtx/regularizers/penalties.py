@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from gradtx.core import tree
 from gradtx.core.call import Value, recorded
-from gradtx.core.check import NonNegative
+from gradtx.core.check import NonNegative, is_number
 from gradtx.core.numerics import abs_sq, at_least_float32, widen
 from gradtx.core.rule import check_leaf, resolve
 
@@ -106,7 +106,8 @@ class Regularizer(Value):
                 out.append(otherwise(w))
                 continue
             wide = functools.partial(widen, dtype=at_least_float32(w.dtype))
-            value = f(wide(w), **jax.tree.map(wide, scalars))
+            hypers = {n: h if is_number(h) else wide(h) for n, h in scalars.items()}
+            value = f(wide(w), **hypers)
             out.append(value.astype(w.dtype) if value.shape == w.shape else value)
         return flat.structure.unflatten(out)
 
@@ -162,7 +163,7 @@ def l1(strength: NonNegative, mask: Any = None) -> Penalty:
       lecture 3.
     """
     return Penalty(
-        value=lambda w, strength: strength * jnp.sum(jnp.abs(w)),
+        value=lambda w, strength: strength * jnp.sum(_size(w)),
         gradient=lambda w, strength: strength * jnp.sign(w),
         prox=lambda w, t, strength: _soft_threshold(w, t * strength),
         hypers={"strength": strength},
@@ -193,9 +194,7 @@ def elastic_net(
       net"; CS231n, lecture 3.
     """
     return Penalty(
-        value=lambda w, strength, beta: (
-            strength * jnp.sum(beta * abs_sq(w) + jnp.abs(w))
-        ),
+        value=lambda w, strength, beta: strength * jnp.sum(beta * abs_sq(w) + _size(w)),
         gradient=lambda w, strength, beta: strength * (2 * beta * w + jnp.sign(w)),
         prox=lambda w, t, strength, beta: (
             _soft_threshold(w, t * strength) / (1 + 2 * t * strength * beta)
@@ -203,6 +202,11 @@ def elastic_net(
         hypers={"strength": strength, "beta": beta},
         mask=mask,
     )
+
+
+def _size(w: jax.Array) -> jax.Array:
+    """|w|, with derivative 0 at 0, which is the subgradient that `gradient` takes."""
+    return jnp.abs(w) if jnp.iscomplexobj(w) else w * jnp.sign(w)
 
 
 def _soft_threshold(w: jax.Array, threshold: Any) -> jax.Array:

@@ -83,8 +83,9 @@ def proximal(regularizer: Regularizer, learning_rate: LearningRate) -> Pair:
 
     The last link of a chain. L1 then gives exact zeros, W + u' = 0, under any optimizer
     and schedule; after `sgd(α)` it is proximal gradient descent (ISTA). The penalty is
-    weighed by the learning rate alone, also after an adaptive method: it is decoupled
-    from the gradient's scale as AdamW's decay is. It needs the parameters.
+    weighed by the learning rate alone, decoupled from the gradient's scale as AdamW's
+    decay is: after an adaptive method, an entry is held at zero while its normalized
+    step u / α is less than λ. It needs the parameters.
 
     Args:
       regularizer: `l1(...)`, `l2(...)`, `elastic_net(...)` or another such value.

@@ -1,0 +1,75 @@
+"""`python -m gradtx`: gradtx's optimizers learn to read handwritten digits.
+
+Prints the chain of each and a table, and draws one figure.
+"""
+
+import argparse
+import sys
+from importlib.util import find_spec
+from typing import Any, NoReturn
+
+EXTRA = ["matplotlib", "rich", "sklearn"]  # what the demo extra brings
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line, without the usage."""
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+
+
+def arguments() -> Parser:
+    parser = Parser(prog="python -m gradtx", description=__doc__)
+    parser.add_argument(
+        "optimizers",
+        nargs="*",
+        metavar="[NAME=]EXPRESSION",
+        help='what to compare, such as "adamw(1e-3, weight_decay=0.01)" or '
+        '"clipped=chain(clip_by_global_norm(1.0), sgd(0.1))"; by default, six',
+    )
+    parser.add_argument("--steps", type=whole(1), default=600, help="default: 600")
+    parser.add_argument("--batch-size", type=whole(1), default=64, help="default: 64")
+    parser.add_argument("--seed", type=whole(0), default=0, help="default: 0")
+    parser.add_argument(
+        "--out", default="gradtx-tour", help="folder for tour.png; default: gradtx-tour"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the results as JSON, and only those"
+    )
+    return parser
+
+
+def whole(low: int) -> Any:
+    def read(text: str) -> int:
+        if not (text.isdecimal() and low <= int(text) < 2**31):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a whole number from {low} to {2**31 - 1}"
+            )
+        return int(text)
+
+    return read
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = arguments()
+    options = parser.parse_args(argv)
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    if missing:
+        packages = ", ".join(missing).replace("sklearn", "scikit-learn")
+        print(f'Without {packages}: pip install "gradtx[demo]"', file=sys.stderr)
+        return 1
+
+    from gradtx import tour  # needs the extra
+
+    try:
+        plan = tour.plan(**vars(options))
+    except (OSError, TypeError, ValueError) as error:
+        parser.error(str(error))
+    try:
+        tour.follow(plan)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

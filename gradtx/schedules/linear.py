@@ -1,0 +1,77 @@
+"""Constants and straight lines."""
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.check import Constant, Steps, StepsOrZero
+from gradtx.schedules.base import StepFunction, number, ramp, schedule
+
+
+@schedule
+def constant_schedule(value: Constant) -> StepFunction:
+    """The same value at every step.
+
+    Args:
+      value: a number or a scalar array.
+
+    Raises:
+      ValueError, TypeError: if `value` is not a finite number or an array.
+    """
+    return lambda count: number(value)
+
+
+@schedule
+def linear_schedule(
+    init_value: Constant,
+    end_value: Constant,
+    transition_steps: Steps,
+    transition_begin: StepsOrZero = 0,
+) -> StepFunction:
+    """A straight line from one value to another, which then stays.
+
+        x = clip((t − transition_begin) / transition_steps, 0, 1)
+        value = init_value · (1 − x) + end_value · x
+
+    It equals `init_value` up to `transition_begin` and `end_value` from
+    `transition_begin + transition_steps` on, both to the last bit.
+
+    Args:
+      init_value: the value at the start, a number or a scalar array.
+      end_value: the value at the end, likewise.
+      transition_steps: steps from the one to the other, >= 1.
+      transition_begin: the step at which the line leaves `init_value`.
+
+    Raises:
+      ValueError, TypeError: if a value is not finite or a step count not whole.
+    """
+
+    def value(count: jax.Array) -> jax.Array:
+        elapsed = jnp.maximum(count - transition_begin, 0)
+        return ramp(number(init_value), number(end_value), elapsed, transition_steps)
+
+    return value
+
+
+@schedule
+def warmup_constant_schedule(
+    init_value: Constant, peak_value: Constant, warmup_steps: StepsOrZero
+) -> StepFunction:
+    """Linear warmup, then constant.
+
+        x = min(t / warmup_steps, 1)
+        value = init_value · (1 − x) + peak_value · x
+
+    Args:
+      init_value: the value at step 0, a number or a scalar array.
+      peak_value: the value at `warmup_steps` and after, likewise.
+      warmup_steps: steps from the one to the other. With 0 the value is `peak_value`
+        at once.
+
+    Raises:
+      ValueError, TypeError: if a value is not finite or the step count not whole.
+
+    Source: the gradual warmup of Goyal et al., 2017, arXiv:1706.02677, section 2.2.
+    """
+    return lambda count: ramp(
+        number(init_value), number(peak_value), count, warmup_steps
+    )

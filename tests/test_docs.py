@@ -1,0 +1,77 @@
+"""What the documents say is true: their code runs, their commands set everything up."""
+
+import doctest
+import pathlib
+import re
+
+import jax.numpy as jnp
+import pytest
+
+import gradtx
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_code_of_the_readme_runs(lenient):
+    pytest.importorskip("flax")
+    pytest.importorskip("equinox")
+    namespace = {"__name__": "readme"}
+    for block in blocks(README, "python"):
+        if ">>>" not in block:
+            exec(compile(block, "README.md", "exec"), namespace)
+    assert jnp.isfinite(namespace["losses"]).all()
+    assert len(namespace["losses"]) == 8
+    lion = namespace["lion"]
+    assert (
+        repr(lion)
+        == "chain(scale_by_lion(), scale_by_schedule(0.0001, flip_sign=True))"
+    )
+
+
+def test_the_session_of_the_readme_prints_what_it_says():
+    session = next(block for block in blocks(README, "python") if ">>>" in block)
+    test = doctest.DocTestParser().get_doctest(session, {}, "README", None, 0)
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_the_first_two_commands_do_all_their_set_up():
+    main, tests = blocks(README, "sh")
+    for command, end in ((main, "-m gradtx\n"), (tests, "-m pytest -q -n auto\n")):
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install")
+        assert command.endswith(end)
+        assert command.count("\n") == 1
+
+
+def test_the_algorithm_of_the_guide_works_and_is_short():
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    source = blocks(guide, "python")[0]
+    namespace = {"__name__": "guide"}
+    exec(compile(source, "CONTRIBUTING.md", "exec"), namespace)
+    tx = namespace["scale_by_softsign"](eps=1.0)
+    g = {"a": jnp.array([-1.0, 3.0])}
+    u, _ = tx.update(g, tx.init(g))
+    assert u["a"].tolist() == [-0.5, 0.75]
+    assert repr(tx) == "scale_by_softsign(eps=1.0)"
+    body = source[source.index("@transformation") :]
+    code = re.sub(r'""".*?"""', "", body, flags=re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+
+
+def test_the_changelog_names_everything_public_that_makes_something():
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    from catalogue import factories
+
+    for name in factories():
+        assert f"`{name}`" in changelog, name
+
+
+def test_every_public_name_has_a_docstring():
+    for name in gradtx.__all__:
+        public = getattr(gradtx, name)
+        if callable(public) and getattr(public, "__module__", "") == "gradtx":
+            assert (public.__doc__ or "").strip(), name

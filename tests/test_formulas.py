@@ -1,0 +1,356 @@
+"""Values: against NumPy transcriptions of each formula, PyTorch, and closed forms."""
+
+import json
+import pathlib
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradtx
+
+REFERENCE = pathlib.Path(__file__).parent / "reference"
+sys.path.insert(0, str(REFERENCE))
+from problem import GRADIENT_STEPS, gradient, start  # noqa: E402
+
+RECORDED = json.loads((REFERENCE / "torch_trajectories.json").read_text())
+A = 0.01  # the learning rate
+
+
+def path(tx):
+    """The points after each step, in float64, one jitted step each."""
+
+    @jax.jit
+    def step(w, state, g):
+        u, state = tx.update(g, state, w)
+        return gradtx.apply_updates(w, u), state
+
+    w = jnp.asarray(start())
+    assert w.dtype == jnp.float64
+    state, points = tx.init(w), []
+    for i in range(GRADIENT_STEPS):
+        w, state = step(w, state, jnp.asarray(gradient(np.asarray(w), i)))
+        points.append(np.asarray(w))
+    return np.stack(points)
+
+
+# The formulas of the lecture and of the papers, written out once more in NumPy.
+
+
+def np_sgd(w):
+    for t in range(1, GRADIENT_STEPS + 1):
+        w = w - A * gradient(w, t - 1)
+        yield w
+
+
+def np_momentum(w, rho=0.9):
+    v = np.zeros_like(w)
+    for t in range(1, GRADIENT_STEPS + 1):
+        v = rho * v + gradient(w, t - 1)
+        w = w - A * v
+        yield w
+
+
+def np_nesterov(w, rho=0.9):
+    v = np.zeros_like(w)
+    for t in range(1, GRADIENT_STEPS + 1):
+        g = gradient(w, t - 1)
+        v = rho * v + g
+        w = w - A * (g + rho * v)
+        yield w
+
+
+def np_rmsprop(w, rho, eps, inside, corrected=False):
+    r = np.zeros_like(w)
+    for t in range(1, GRADIENT_STEPS + 1):
+        g = gradient(w, t - 1)
+        r = rho * r + (1 - rho) * g**2
+        hat = r / (1 - rho**t) if corrected else r
+        root = np.sqrt(hat + eps) if inside else np.sqrt(hat) + eps
+        w = w - A * g / root
+        yield w
+
+
+def np_centered(w, rho=0.9, eps=1e-8, momentum=0.5):
+    m, r, v = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
+    for t in range(1, GRADIENT_STEPS + 1):
+        g = gradient(w, t - 1)
+        m = rho * m + (1 - rho) * g
+        r = rho * r + (1 - rho) * g**2
+        v = momentum * v - A * g / np.sqrt(r - m**2 + eps)
+        w = w + v
+        yield w
+
+
+def np_adam(w, b1=0.9, b2=0.999, eps=1e-8, coupled=0.0, decoupled=0.0, nesterov=False):
+    m, r = np.zeros_like(w), np.zeros_like(w)
+    for t in range(1, GRADIENT_STEPS + 1):
+        g = gradient(w, t - 1) + 2 * coupled * w
+        m = b1 * m + (1 - b1) * g
+        r = b2 * r + (1 - b2) * g**2
+        mean = m / (1 - b1**t)
+        if nesterov:
+            mean = b1 * m / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
+        step = mean / (np.sqrt(r / (1 - b2**t)) + eps)
+        w = (1 - A * decoupled) * w - A * step
+        yield w
+
+
+TRANSCRIBED = {
+    "sgd": (gradtx.sgd(A), np_sgd),
+    "momentum": (gradtx.sgd(A, momentum=0.9), np_momentum),
+    "nesterov": (gradtx.sgd(A, momentum=0.9, nesterov=True), np_nesterov),
+    "rmsprop of the lecture": (
+        gradtx.rmsprop(A, decay=0.99, eps=1e-7, eps_in_sqrt=False),
+        lambda w: np_rmsprop(w, 0.99, 1e-7, inside=False),
+    ),
+    "rmsprop, eps in the root": (
+        gradtx.rmsprop(A),
+        lambda w: np_rmsprop(w, 0.9, 1e-8, inside=True),
+    ),
+    "rmsprop, debiased": (
+        gradtx.rmsprop(A, bias_correction=True),
+        lambda w: np_rmsprop(w, 0.9, 1e-8, inside=True, corrected=True),
+    ),
+    "rmsprop, centered": (
+        gradtx.rmsprop(A, centered=True, momentum=0.5),
+        np_centered,
+    ),
+    "adam": (gradtx.adam(A), np_adam),
+    "adam, nesterov": (
+        gradtx.adam(A, nesterov=True),
+        lambda w: np_adam(w, nesterov=True),
+    ),
+    "adam with L2": (
+        gradtx.chain(gradtx.add_regularizer(gradtx.l2(0.01)), gradtx.adam(A)),
+        lambda w: np_adam(w, coupled=0.01),
+    ),
+    "adamw": (
+        gradtx.adamw(A, weight_decay=0.1),
+        lambda w: np_adam(w, decoupled=0.1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSCRIBED)
+def test_equals_the_transcription(name, x64):
+    tx, transcription = TRANSCRIBED[name]
+    expected = np.stack(list(transcription(start())))
+    np.testing.assert_allclose(path(tx), expected, rtol=1e-12)
+
+
+COUPLED = gradtx.add_decayed_weights(0.02)
+TORCH = {
+    "sgd": gradtx.sgd(0.05),
+    "momentum": gradtx.sgd(0.05, momentum=0.9),
+    "nesterov": gradtx.sgd(0.05, momentum=0.9, nesterov=True),
+    "sgd_l2": gradtx.chain(COUPLED, gradtx.sgd(0.05, momentum=0.9)),
+    "rmsprop": gradtx.rmsprop(A, decay=0.99, eps_in_sqrt=False),
+    "rmsprop_momentum": gradtx.rmsprop(A, decay=0.99, eps_in_sqrt=False, momentum=0.9),
+    "rmsprop_centered": gradtx.rmsprop(A, decay=0.99, eps_in_sqrt=False, centered=True),
+    "adam": gradtx.adam(A),
+    "adam_l2": gradtx.chain(gradtx.add_regularizer(gradtx.l2(0.01)), gradtx.adam(A)),
+    "adamw": gradtx.adamw(A, weight_decay=0.02),
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_equals_pytorch(name, x64):
+    expected = np.asarray(RECORDED["trajectories"][name])
+    np.testing.assert_allclose(path(TORCH[name])[9::10], expected, rtol=1e-12)
+
+
+def test_every_recorded_trajectory_is_compared():
+    assert set(TORCH) == set(RECORDED["trajectories"])
+
+
+# Closed forms on a quadratic ½ h (w − w*)², whose gradient is h (w − w*).
+
+
+def on_a_quadratic(tx, h, w, steps, target=0.0):
+    def step(carry, _):
+        w, state = carry
+        u, state = tx.update(h * (w - target), state, w)
+        return (w + u, state), w + u
+
+    return jax.lax.scan(step, (w, tx.init(w)), length=steps)[1]
+
+
+def test_sgd_contracts_by_a_constant_factor(x64):
+    h, w = jnp.array([0.5, 2.0]), jnp.array([3.0, -1.0])
+    path = on_a_quadratic(gradtx.sgd(0.1), h, w, 30)
+    t = np.arange(1, 31)[:, None]
+    np.testing.assert_allclose(
+        path, (1 - 0.1 * np.array(h)) ** t * np.array(w), rtol=1e-13
+    )
+
+
+def test_momentum_follows_its_two_roots(x64):
+    """w_{t+1} = (1 + ρ − αh) w_t − ρ w_{t−1}: a combination of powers of the roots."""
+    a, rho, h, w = 0.1, 0.5, 0.2, 1.0
+    path = on_a_quadratic(gradtx.sgd(a, momentum=rho), h, jnp.asarray(w), 40)
+    roots = np.roots([1, -(1 + rho - a * h), rho])
+    weights = np.linalg.solve([roots**0, roots**1], [w, (1 - a * h) * w])
+    t = np.arange(1, 41)[:, None]
+    np.testing.assert_allclose(path, (weights * roots**t).sum(1).real, rtol=1e-11)
+
+
+def test_adam_takes_steps_of_the_learning_rate_under_a_constant_gradient(x64):
+    """m̂ = g and r̂ = g² at every step, whatever the scale of g."""
+    tx = gradtx.adam(0.1, eps=0.0)
+    g = jnp.array([1e-6, -3.0, 1e5])
+    state = tx.init(g)
+    for _ in range(10):
+        u, state = tx.update(g, state)
+        np.testing.assert_allclose(u, [-0.1, 0.1, -0.1], rtol=1e-13)
+
+
+def test_weight_decay_alone_is_geometric(x64):
+    tx, w = gradtx.adamw(0.1, weight_decay=0.5), jnp.array([2.0, -4.0])
+    state = tx.init(w)
+    for t in range(1, 6):
+        u, state = tx.update(jnp.zeros(2), state, w)
+        w = w + u
+        np.testing.assert_allclose(w, np.array([2.0, -4.0]) * 0.95**t, rtol=1e-14)
+
+
+# AdamW is its chain.
+
+
+def test_adamw_is_a_chain_in_its_repr():
+    shown = repr(gradtx.adamw(1e-3))
+    assert shown == (
+        "chain(scale_by_adam(), add_decayed_weights(weight_decay=0.0001), "
+        "scale_by_schedule(0.001, flip_sign=True))"
+    )
+    assert gradtx.adamw(1e-3) == gradtx.chain(
+        gradtx.scale_by_adam(),
+        gradtx.add_decayed_weights(1e-4),
+        gradtx.scale_by_learning_rate(1e-3),
+    )
+
+
+# The bias correction and the means.
+
+
+@pytest.mark.parametrize("b", [0.0, 0.5, 0.9, 0.999, 0.999999])
+@pytest.mark.parametrize("t", [1, 2, 10, 10_000])
+@pytest.mark.parametrize("form", [float, jnp.float32, gradtx.constant_schedule])
+def test_debias_does_not_cancel_in_float32(b, t, form):
+    c = gradtx.debias(form(b))(jnp.int32(t - 1))
+    rounded = b if form is float else float(np.float32(b))
+    exact = -np.expm1(t * np.log(rounded)) if b else 1.0
+    np.testing.assert_allclose(c, exact, rtol=5e-7)
+
+
+# Half precision.
+
+
+def float64_updates(tx, gs, w):
+    with jax.enable_x64(True):
+        w = jnp.asarray(np.asarray(w, np.float64))
+        state, us = tx.init(w), []
+        for g in gs:
+            u, state = tx.update(jnp.asarray(np.asarray(g, np.float64)), state, w)
+            us.append(np.asarray(u))
+    return us
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gradtx.adam(1e-3),
+        gradtx.adamw(1e-3, weight_decay=1e-2),
+        gradtx.rmsprop(1e-3),
+        gradtx.rmsprop(1e-3, decay=0.99, eps_in_sqrt=False),
+    ],
+    ids=repr,
+)
+def test_half_precision_agrees_with_float64(tx, dtype):
+    """Gradients whose squares leave float16's range, and zeros: within half an ulp."""
+    g = jnp.asarray([1e-4, 300.0, 6e4, 0.0, -6e4, -1e-4], dtype)
+    gs = [g, -g, jnp.zeros_like(g), g, 0.5 * g]
+    w = jnp.asarray([1.0, -2.0, 0.5, 0.25, 3.0, 0.0], dtype)
+    state = tx.init(w)
+    for g, exact in zip(gs, float64_updates(tx, gs, w), strict=True):
+        u, state = tx.update(g, state, w)
+        assert u.dtype == dtype
+        eps = float(jnp.finfo(dtype).eps)
+        smallest = float(jnp.finfo(dtype).smallest_subnormal)
+        np.testing.assert_allclose(
+            np.asarray(u, np.float64), exact, rtol=0.51 * eps, atol=0.51 * smallest
+        )
+
+
+def test_a_long_run_in_bfloat16_does_not_stagnate():
+    """The mean square of a constant gradient reaches it; kept in bfloat16 it sticks."""
+    tx, g = gradtx.scale_by_adam(), jnp.ones((), jnp.bfloat16)
+
+    def step(state, _):
+        return tx.update(g, state)[1], None
+
+    state, _ = jax.lax.scan(step, tx.init(g), length=5000)
+    np.testing.assert_allclose(state.nu, 1 - 0.999**5000, rtol=1e-3)
+
+
+def test_global_norm_of_half_precision():
+    clipped = gradtx.clip_by_global_norm(1.0)
+    g = {str(i): jnp.full(100, 300.0, jnp.float16) for i in range(10)}
+    u, _ = clipped.update(g, clipped.init(g))
+    np.testing.assert_allclose(gradtx.global_norm(g), 300 * 1000**0.5, rtol=1e-6)
+    np.testing.assert_allclose(gradtx.global_norm(u), 1.0, rtol=1e-3)
+    many = [jnp.ones((), jnp.bfloat16)] * 4000
+    np.testing.assert_allclose(gradtx.global_norm(many), 4000**0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-36, 1e-30, 1e-3, 1.0, 1e30, 1e38])
+def test_clipping_by_norm_at_the_ends_of_the_range(scale):
+    tx = gradtx.clip_by_global_norm(scale)
+    g = {"a": jnp.asarray([1.2, -1.6]) * scale, "b": jnp.zeros(3)}
+    u, _ = tx.update(g, tx.init(g))
+    exact = np.array([0.6, -0.8]) * scale
+    np.testing.assert_allclose(np.asarray(u["a"], np.float64), exact, rtol=1e-5)
+
+
+def test_clipping_to_nothing():
+    tx = gradtx.clip_by_global_norm(0.0)
+    for g in (jnp.zeros(3), jnp.ones(3)):
+        u, _ = tx.update(g, tx.init(g))
+        np.testing.assert_array_equal(u, 0)
+
+
+def test_mixed_dtypes_return_the_finer():
+    tx = gradtx.adam(1e-3)
+    p, g = jnp.ones(3, jnp.float32), jnp.ones(3, jnp.bfloat16)
+    assert tx.update(g, tx.init(p), p)[0].dtype == jnp.float32
+    assert tx.update(g, tx.init(p))[0].dtype == jnp.bfloat16
+
+
+def test_mu_dtype_is_kept():
+    tx = gradtx.adam(1e-3, mu_dtype=jnp.bfloat16)
+    w = jnp.ones(3)
+    state = tx.init(w)
+    _, new = tx.update(w, state)
+    assert state[0].mu.dtype == new[0].mu.dtype == jnp.bfloat16
+    assert state[0].nu.dtype == new[0].nu.dtype == jnp.float32
+    assert "mu_dtype='bfloat16'" in repr(tx)
+
+
+def test_complex_parameters(lenient):
+    w = jnp.asarray([1 + 2j, -0.5j])
+    for tx in (gradtx.adamw(0.1), gradtx.rmsprop(0.1), gradtx.sgd(0.1, momentum=0.9)):
+        state = tx.init(w)
+        u, state = tx.update(w, state, w)
+        assert u.dtype == w.dtype
+    adam = gradtx.scale_by_adam(eps=0.0)
+    u, state = adam.update(w, adam.init(w))
+    assert state.nu.dtype == jnp.float32
+    np.testing.assert_allclose(jnp.abs(u), 1.0, rtol=1e-6)
+    optax = pytest.importorskip("optax").adam(0.1)
+    ours = gradtx.adam(0.1)
+    a, _ = ours.update(w, ours.init(w))
+    b, _ = optax.update(w, optax.init(w))
+    np.testing.assert_allclose(a, b, rtol=1e-5)  # Optax's debiasing rounds

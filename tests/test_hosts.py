@@ -1,0 +1,228 @@
+"""Hosts: what calls a transformation, from training states to Optax's own chain."""
+
+import equinox as eqx
+import flax.linen as nn
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from flax.training.train_state import TrainState
+
+import gradtx
+
+pytestmark = pytest.mark.usefixtures("lenient")
+
+X = jnp.linspace(-1, 1, 24).reshape(8, 3)
+Y = jnp.sin(X.sum(1, keepdims=True))
+PAIRS = {
+    "sgd": (gradtx.sgd(0.1, momentum=0.9), optax.sgd(0.1, momentum=0.9)),
+    "rmsprop": (gradtx.rmsprop(0.01), optax.rmsprop(0.01)),
+    "adam": (gradtx.adam(0.01), optax.adam(0.01)),
+    "adamw": (
+        gradtx.adamw(gradtx.cosine_decay_schedule(0.01, 10)),
+        optax.adamw(optax.cosine_decay_schedule(0.01, 10)),
+    ),
+}
+both = pytest.mark.parametrize("name", PAIRS)
+
+
+def assert_close(ours, theirs):
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
+
+
+@both
+def test_flax_train_state(name):
+    model = nn.Dense(1)
+
+    @jax.jit
+    def step(state):
+        grads = jax.grad(lambda p: jnp.mean((state.apply_fn(p, X) - Y) ** 2))(
+            state.params
+        )
+        return state.apply_gradients(grads=grads)
+
+    ends = []
+    for tx in PAIRS[name]:
+        params = model.init(jax.random.key(0), X)
+        state = TrainState.create(apply_fn=model.apply, params=params, tx=tx)
+        for _ in range(5):
+            state = step(state)
+        ends.append(state.params)
+    assert_close(*ends)
+
+
+def test_equal_transformations_share_a_train_states_trace():
+    traces = []
+
+    @jax.jit
+    def step(state):
+        traces.append(1)
+        return state.apply_gradients(grads=state.params)
+
+    for _ in range(2):
+        state = TrainState.create(apply_fn=None, params={"w": X}, tx=gradtx.adamw(1e-3))
+        step(state)
+    assert len(traces) == 1
+
+
+@both
+def test_nnx_optimizer(name):
+    @nnx.jit
+    def step(model, optimizer):
+        grads = nnx.grad(lambda m: jnp.mean((m(X) - Y) ** 2))(model)
+        optimizer.update(model, grads)
+
+    ends = []
+    for tx in PAIRS[name]:
+        model = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
+        optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+        for _ in range(5):
+            step(model, optimizer)
+        ends.append(nnx.state(model))
+    assert_close(*ends)
+
+
+def test_nnx_optimizer_of_an_array_learning_rate_takes_the_bridge():
+    model = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
+    tx = gradtx.to_optax(gradtx.sgd(jnp.float32(0.5)))
+    assert isinstance(tx, optax.GradientTransformation)
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    before = np.asarray(model.bias[...])
+    optimizer.update(model, jax.tree.map(jnp.ones_like, nnx.state(model)))
+    np.testing.assert_allclose(model.bias[...], before - 0.5)
+
+
+@both
+def test_equinox(name):
+    ends = []
+    for tx in PAIRS[name]:
+        model = eqx.nn.MLP(3, 1, width_size=4, depth=1, key=jax.random.key(0))
+        state = tx.init(eqx.filter(model, eqx.is_inexact_array))
+
+        @eqx.filter_jit
+        def step(model, state, tx=tx):
+            grads = eqx.filter_grad(lambda m: jnp.mean((jax.vmap(m)(X) - Y) ** 2))(
+                model
+            )
+            updates, state = tx.update(grads, state, eqx.filter(model, eqx.is_array))
+            return eqx.apply_updates(model, updates), state
+
+        for _ in range(5):
+            model, state = step(model, state)
+        ends.append(eqx.filter(model, eqx.is_inexact_array))
+    assert_close(*ends)
+
+
+def test_an_equinox_module_is_a_mask_although_it_is_callable():
+    model = eqx.nn.Linear(3, 1, key=jax.random.key(0))
+    mask = jax.tree.map(lambda x: x.ndim > 1, model)
+    tx = gradtx.add_decayed_weights(0.5, mask)
+    zero = jax.tree.map(jnp.zeros_like, model)
+    u, _ = tx.update(zero, tx.init(model), model)
+    np.testing.assert_allclose(u.weight, 0.5 * model.weight)
+    assert not u.bias.any()
+
+
+def test_ours_in_optaxs_chain_and_optaxs_in_ours():
+    params = {"w": X, "b": jnp.ones(3)}
+    mixed = [
+        optax.chain(
+            gradtx.clip_by_global_norm(1.0), optax.scale_by_adam(), gradtx.scale(-0.1)
+        ),
+        gradtx.chain(
+            optax.clip_by_global_norm(1.0), gradtx.scale_by_adam(), optax.scale(-0.1)
+        ),
+        optax.chain(
+            optax.clip_by_global_norm(1.0), optax.scale_by_adam(), optax.scale(-0.1)
+        ),
+    ]
+    ends = []
+    for tx in mixed:
+        state = tx.init(params)
+        for _ in range(3):
+            u, state = tx.update(params, state, params)
+        ends.append(u)
+    assert_close(ends[0], ends[2])
+    assert_close(ends[1], ends[2])
+
+
+def test_extra_arguments_reach_optaxs_parts():
+    tx = gradtx.chain(gradtx.scale(1.0), optax.scale_by_polyak(), gradtx.scale(-1.0))
+    u, _ = tx.update(X, tx.init(X), X, value=jnp.float32(2.0))
+    assert (u != 0).any()
+
+
+def test_wrappers_of_optax():
+    params = {"w": X, "b": jnp.ones(3)}
+    labels = {"w": "adam", "b": "frozen"}
+    tx = optax.multi_transform(
+        {"adam": gradtx.adam(0.1), "frozen": gradtx.set_to_zero()}, labels
+    )
+    u, _ = tx.update(params, tx.init(params), params)
+    assert not u["b"].any()
+    assert u["w"].any()
+    every = optax.MultiSteps(gradtx.adam(0.1), 2)
+    u, _ = every.update(params, every.init(params), params)
+    assert not u["w"].any()
+    injected = optax.inject_hyperparams(gradtx.sgd)(learning_rate=0.1)
+    state = injected.init(params)
+    u, _ = injected.update(params, state, params)
+    np.testing.assert_allclose(u["w"], -0.1 * X, rtol=1e-6)
+    specs = optax.tree_map_params(
+        gradtx.adam(0.1), lambda _: "spec", gradtx.adam(0.1).init(params)
+    )
+    assert specs[0].mu == {"w": "spec", "b": "spec"}
+
+
+def test_optaxs_state_can_be_taken_over():
+    """The fields have the same names: a checkpoint of Optax goes on."""
+    theirs, ours = optax.adamw(0.1), gradtx.adamw(0.1)
+    state = theirs.init(X)
+    for _ in range(3):
+        _, state = theirs.update(X, state, X)
+    expected, _ = theirs.update(X, state, X)
+    taken = (state[0], *ours.init(X)[1:])
+    u, new = ours.update(X, taken, X)
+    np.testing.assert_allclose(u, expected, rtol=1e-5)
+    assert type(new[0]) is type(state[0])
+
+
+def test_states_are_written_and_read_by_flax():
+    tx = gradtx.adamw(0.1)
+    _, state = tx.update(X, tx.init(X), X)
+    stored = flax.serialization.to_bytes(state)
+    restored = flax.serialization.from_bytes(tx.init(X), stored)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    assert_close(restored, state)
+
+
+def test_the_tree_of_a_transformation_survives_closure_to_pytree():
+    tx = gradtx.adamw(jnp.float32(0.1))
+    again = eqx.internal.closure_to_pytree(tx)
+    u, _ = again.update(X, again.init(X), X)
+    expected, _ = tx.update(X, tx.init(X), X)
+    np.testing.assert_array_equal(u, expected)
+
+
+def test_as_optax():
+    """`import gradtx as optax`, in the loop of Optax's own first page."""
+    optax = gradtx
+    schedule = optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=1.0,
+        warmup_steps=50,
+        decay_steps=1_000,
+        end_value=0.0,
+    )
+    optimizer = optax.chain(optax.clip(1.0), optax.adamw(learning_rate=schedule))
+    params = {"w": jnp.ones((3, 1))}
+    opt_state = optimizer.init(params)
+    for _ in range(3):
+        grads = jax.grad(lambda p: jnp.mean((X @ p["w"] - Y) ** 2))(params)
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        params = optax.apply_updates(params, updates)
+    assert np.isfinite(params["w"]).all()

@@ -1,0 +1,601 @@
+"""Schedules against their formulas, written again in float64, and against Optax."""
+
+import copy
+import math
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradtx import schedules
+from gradtx.schedules import (
+    Schedule,
+    constant_schedule,
+    cosine_decay_schedule,
+    cosine_restarts_schedule,
+    exponential_decay,
+    join_schedules,
+    linear_schedule,
+    linear_warmup,
+    piecewise_constant_schedule,
+    schedule,
+    sgdr_schedule,
+    step_decay_schedule,
+    warmup_constant_schedule,
+    warmup_cosine_decay_schedule,
+)
+
+STEPS = np.arange(130)
+LARGE = [2**24 - 1, 2**24, 2**24 + 1, 2**30, 2**31 - 1]
+SGDR = [
+    {"init_value": 0.0, "peak_value": 1.0, "warmup_steps": 5, "decay_steps": 20},
+    {
+        "init_value": 0.1,
+        "peak_value": 0.5,
+        "warmup_steps": 0,
+        "decay_steps": 41,
+        "end_value": 0.05,
+        "exponent": 2.0,
+    },
+]
+
+
+# The formulas: one step, Python's floats.
+
+
+def line(t, a, b, steps, begin=0):
+    x = min(max(t - begin, 0) / steps, 1)
+    return a + (b - a) * x
+
+
+def geometric(t, a, steps, rate, begin=0, staircase=False, end=None):
+    x = max(t - begin, 0) / steps
+    value = a * rate ** (math.floor(x) if staircase else x)
+    if end is None:
+        return value
+    return max(value, end) if rate < 1 else min(value, end)
+
+
+def stairs(t, a, scales):
+    return a * math.prod(scale for boundary, scale in scales.items() if t >= boundary)
+
+
+def cosine(t, a, steps, alpha=0.0, exponent=1.0):
+    c = 0.5 * (1 + math.cos(math.pi * min(t, steps) / steps))
+    return a * ((1 - alpha) * c**exponent + alpha)
+
+
+def warm_cosine(t, a, peak, warmup, steps, end=0.0, exponent=1.0):
+    if t < warmup:
+        return a + (peak - a) * t / warmup
+    return cosine(t - warmup, peak, steps - warmup, end / peak, exponent)
+
+
+def restarts(t, a, period, factor=1, peak_factor=1.0, alpha=0.0):
+    height = 1.0
+    while t >= period:
+        t, period, height = t - period, period * factor, height * peak_factor
+    c = height * math.sin(math.pi / 2 * (period - t) / period) ** 2
+    return a * ((1 - alpha) * c + alpha)
+
+
+def sgdr(t):
+    if t < 20:
+        return warm_cosine(t, 0.0, 1.0, 5, 20)
+    return warm_cosine(t - 20, 0.1, 0.5, 0, 41, 0.05, 2.0)
+
+
+CASES = [
+    (constant_schedule(0.3), lambda t: 0.3),
+    (constant_schedule(2), lambda t: 2.0),
+    (linear_schedule(0.1, 1.0, 41), lambda t: line(t, 0.1, 1.0, 41)),
+    (linear_schedule(1, 0.01, 100.0, 7), lambda t: line(t, 1, 0.01, 100, 7)),
+    (warmup_constant_schedule(0.0, 0.3, 47), lambda t: line(t, 0.0, 0.3, 47)),
+    (warmup_constant_schedule(0.0, 0.3, 0), lambda t: 0.3),
+    (exponential_decay(0.3, 10, 0.9), lambda t: geometric(t, 0.3, 10, 0.9)),
+    (
+        exponential_decay(0.3, 10, 0.5, 3, True, 0.01),
+        lambda t: geometric(t, 0.3, 10, 0.5, 3, True, 0.01),
+    ),
+    (
+        exponential_decay(0.3, 49, 2.0, end_value=1.0),
+        lambda t: geometric(t, 0.3, 49, 2.0, end=1.0),
+    ),
+    (
+        step_decay_schedule(0.3, 30, 0.1),
+        lambda t: 0.3 * 0.1 ** (t // 30),
+    ),
+    (piecewise_constant_schedule(0.3), lambda t: 0.3),
+    (
+        piecewise_constant_schedule(0.3, {60: 0.5, 30: 0.1, 90.0: 0}),
+        lambda t: stairs(t, 0.3, {30: 0.1, 60: 0.5, 90: 0}),
+    ),
+    (piecewise_constant_schedule(0.3, {0: 0.1}), lambda t: 0.03),
+    (cosine_decay_schedule(0.3, 83), lambda t: cosine(t, 0.3, 83)),
+    (
+        cosine_decay_schedule(0.3, 83, 0.1, 2.5),
+        lambda t: cosine(t, 0.3, 83, 0.1, 2.5),
+    ),
+    (
+        warmup_cosine_decay_schedule(0.01, 0.3, 13, 97),
+        lambda t: warm_cosine(t, 0.01, 0.3, 13, 97),
+    ),
+    (
+        warmup_cosine_decay_schedule(0.0, 0.3, 0, 97, 0.03, 0.5),
+        lambda t: warm_cosine(t, 0.0, 0.3, 0, 97, 0.03, 0.5),
+    ),
+    (sgdr_schedule(SGDR), sgdr),
+    (
+        cosine_restarts_schedule(0.3, 41, alpha=0.1),
+        lambda t: restarts(t, 0.3, 41, alpha=0.1),
+    ),
+    (
+        cosine_restarts_schedule(0.3, 10, peak_factor=0.8),
+        lambda t: restarts(t, 0.3, 10, 1, 0.8),
+    ),
+    (
+        cosine_restarts_schedule(0.3, 7, 2, 0.8, 0.1),
+        lambda t: restarts(t, 0.3, 7, 2, 0.8, 0.1),
+    ),
+    (
+        join_schedules(
+            [linear_schedule(0.0, 1.0, 20), cosine_decay_schedule(1.0, 50)], [20]
+        ),
+        lambda t: line(t, 0.0, 1.0, 20) if t < 20 else cosine(t - 20, 1.0, 50),
+    ),
+    (
+        linear_warmup(exponential_decay(0.3, 10, 0.5), 25, 0.1),
+        lambda t: line(t, 0.1, 0.3, 25) if t < 25 else geometric(t - 25, 0.3, 10, 0.5),
+    ),
+    (linear_warmup(constant_schedule(0.3), 0), lambda t: 0.3),
+]
+each_case = pytest.mark.parametrize(("s", "formula"), CASES, ids=lambda s: repr(s)[:60])
+each_schedule = pytest.mark.parametrize("s", [s for s, _ in CASES], ids=repr)
+
+
+@each_case
+def test_every_step_has_the_value_of_the_formula(s, formula):
+    expected = [formula(int(t)) for t in STEPS]
+    np.testing.assert_allclose(s(STEPS), expected, rtol=2e-6, atol=1e-9)
+
+
+@each_case
+def test_every_step_has_the_value_of_the_formula_in_double_precision(s, formula, x64):
+    expected = [formula(int(t)) for t in STEPS]
+    np.testing.assert_allclose(jax.jit(s)(STEPS), expected, rtol=1e-14, atol=1e-16)
+
+
+@each_schedule
+def test_a_step_may_be_given_in_any_way(s):
+    values = s(STEPS)
+    for t in (0, 41):
+        scalars = [t, np.int32(t), np.int64(t), np.uint8(t), float(t)]
+        arrays = [np.array(t), jnp.int32(t), jnp.array(t), jnp.float32(t)]
+        for count in [*scalars, *arrays]:
+            value = s(count)
+            assert value.shape == ()
+            np.testing.assert_allclose(value, values[t], rtol=5e-7, atol=1e-9)
+    table = s(STEPS.reshape(10, 13))
+    np.testing.assert_array_equal(table, values.reshape(10, 13))
+    assert s(STEPS[:0]).shape == (0,)
+
+
+@each_schedule
+def test_values_are_floats_of_the_default_precision(s):
+    def check(dtype):
+        for count in (3, jnp.int32(3), np.int64(3), 3.0, jnp.float16(3), STEPS):
+            value = jax.eval_shape(lambda count=count: s(count))
+            assert (value.dtype, value.weak_type) == (dtype, False)
+            assert value.shape == np.shape(count)
+        assert s(3).dtype == dtype
+
+    check(jnp.float32)
+    with jax.enable_x64(True):
+        check(jnp.float64)
+
+
+@each_schedule
+def test_jit_and_vmap_change_nothing(s):
+    values = s(STEPS)
+    compiled = jax.jit(lambda t: s(t))  # the numbers are constants in it
+    np.testing.assert_allclose(compiled(STEPS), values, rtol=1e-6, atol=1e-9)
+    as_argument = jax.jit(lambda s, t: s(t))
+    np.testing.assert_allclose(as_argument(s, STEPS), values, rtol=1e-6, atol=1e-9)
+    each = jax.vmap(s)(jnp.asarray(STEPS))
+    np.testing.assert_allclose(each, values, rtol=1e-6, atol=1e-9)
+
+
+@each_schedule
+def test_it_is_a_value(s):
+    assert isinstance(s, Schedule)
+    assert eval(repr(s), {**vars(schedules)}) == s
+    assert pickle.loads(pickle.dumps(s)) == s
+    assert copy.deepcopy(s) == s
+    assert hash(copy.deepcopy(s)) == hash(s)
+    assert len({s for s, _ in CASES}) == len(CASES)
+
+
+def test_it_prints_as_its_call():
+    assert repr(linear_schedule(1.0, 0.0, 10)) == "linear_schedule(1.0, 0.0, 10)"
+    assert repr(step_decay_schedule(0.1, 30, 0.5)) == (
+        "exponential_decay(0.1, 30, 0.5, staircase=True)"
+    )
+    nested = linear_warmup(cosine_decay_schedule(0.1, 90), 10)
+    assert repr(nested) == "linear_warmup(cosine_decay_schedule(0.1, 90), 10)"
+
+
+# The ends, to the last bit. XLA compiles x / 41 as x · (1/41): 41 is one of the lengths
+# whose product is not 1.
+
+LENGTHS = [1, 41, 47, 100, 107, 2**24 + 1, 2**30]
+EAGER_AND_JIT = [lambda f: f, lambda f: jax.jit(lambda t: f(t))]
+
+
+def bits(value):
+    assert value.dtype == jnp.float32
+    return np.asarray(value).view(np.int32).tolist()
+
+
+@pytest.mark.parametrize("compile", EAGER_AND_JIT, ids=["eager", "jit"])
+def test_the_ends_are_exact(compile):
+    a, b = 0.1, 0.7
+    low, high, end = (bits(np.float32(x)) for x in (a, b, a * b))
+    for n in LENGTHS:
+        twice = min(2 * n, 2**31 - 1)
+        after = np.array([n, n + 1, twice, 2**31 - 1])
+        s = compile(linear_schedule(a, b, n))
+        assert bits(s(0)) == low
+        assert bits(s(after)) == [high] * 4
+        s = compile(cosine_decay_schedule(b, n, a))
+        assert bits(s(0)) == high
+        assert bits(s(after)) == [end] * 4
+        s = compile(warmup_cosine_decay_schedule(0.3, b, n, twice, a))
+        assert bits(s(0)) == bits(np.float32(0.3))
+        assert bits(s(n)) == high
+        assert bits(s(after[2:])) == [low] * 2
+        s = compile(linear_warmup(cosine_decay_schedule(b, 50), n, a))
+        assert bits(s(0)) == low
+        assert bits(s(n)) == high
+        s = compile(exponential_decay(a, n, b, 5))
+        assert bits(s(np.arange(6))) == [low] * 6
+
+
+@pytest.mark.parametrize("factor", [1, 2, 10])
+@pytest.mark.parametrize("period", [1, 41, 1000, 10**9])
+def test_restarts_are_exactly_at_the_peak(period, factor):
+    starts, length = [0], period
+    while starts[-1] + length < 2**31 and len(starts) < 40:
+        starts.append(starts[-1] + length)
+        length *= factor
+    s = jax.jit(cosine_restarts_schedule(0.1, period, factor, alpha=0.3))
+    peak = bits(np.float32(0.1))
+    assert bits(s(np.array(starts))) == [peak] * len(starts)
+    halved = jax.jit(cosine_restarts_schedule(0.1, period, factor, 0.5))
+    halves = np.float32(0.1) * np.float32(0.5) ** np.arange(len(starts), dtype="f4")
+    assert bits(halved(np.array(starts))) == bits(halves)
+
+
+# Steps that a float32 cannot tell apart.
+
+
+@pytest.mark.parametrize("n", [10**6, 2**24 + 1, 2**30 + 7, 2**31 - 1])
+def test_steps_that_float32_cannot_hold(n):
+    for t in LARGE:
+        left = max(n - t, 0) / n
+        cases = [
+            (linear_schedule(1.0, 0.0, n), left),
+            (linear_schedule(0.1, 1.0, n), 0.1 * left + (1 - left)),
+            (linear_schedule(1.0, 0.0, n, 2**24), min((n + 2**24 - t) / n, 1)),
+            (cosine_decay_schedule(1.0, n), math.sin(math.pi / 2 * left) ** 2),
+            (exponential_decay(1.0, n, 0.5), 0.5 ** (t / n)),
+            (exponential_decay(1.0, n, 0.5, 0, True), 0.5 ** (t // n)),
+            (cosine_restarts_schedule(1.0, n), restarts(t % n, 1.0, n)),
+            (cosine_restarts_schedule(1.0, n, 2), restarts(t, 1.0, n, 2)),
+            (cosine_restarts_schedule(1.0, n, 1000), restarts(t, 1.0, n, 1000)),
+        ]
+        for s, expected in cases:
+            slack = 5e-7 * (1 + abs(math.log(max(expected, 1e-38))))
+            value = float(s(t))
+            assert value == pytest.approx(max(expected, 0), rel=slack, abs=1e-37), s
+
+
+@pytest.mark.parametrize("n", [2**24 + 1, 2**31 - 1])
+@pytest.mark.parametrize("compile", EAGER_AND_JIT, ids=["eager", "jit"])
+def test_it_is_monotone_where_float32_cannot_tell_steps_apart(compile, n):
+    around = np.array([0, 2**23, 2**24, n // 2, n - 40])[:, None] + np.arange(40)
+    around = np.append(np.unique(around[around <= n]), n)
+    for s, sign in [
+        (linear_schedule(0.0, 1.0, n), 1),
+        (linear_schedule(1.0, 0.0, n), -1),
+        (cosine_decay_schedule(1.0, n), -1),
+    ]:
+        assert np.all(sign * np.diff(compile(s)(around)) >= 0), s
+
+
+def test_the_end_of_a_cosine_keeps_its_digits():
+    n = 10**6
+    t = np.arange(n - 100, n)
+    expected = np.sin(np.pi / 2 * ((n - t) / n)) ** 2
+    np.testing.assert_allclose(cosine_decay_schedule(1.0, n)(t), expected, rtol=1e-6)
+
+
+def test_a_long_decay_does_not_multiply_the_rounding_error_of_its_rate():
+    t = np.array([10**5, 10**6])
+    s = exponential_decay(1.0, 1, 0.99999)
+    np.testing.assert_allclose(s(t), 0.99999**t, rtol=2e-6)
+
+
+# Optax. Ours differs where a length is 0: Optax then stays at `init_value`.
+
+BOTH = [
+    ("constant_schedule", (0.3,)),
+    ("linear_schedule", (0.1, 1.0, 41, 7)),
+    ("warmup_constant_schedule", (0.1, 1.0, 41)),
+    ("exponential_decay", (0.3, 10, 0.9)),
+    ("exponential_decay", (0.3, 10, 0.5, 3, True)),
+    ("exponential_decay", (0.3, 10, 0.5, 3, False, 0.05)),
+    ("exponential_decay", (0.3, 10, 1.5, 3, True, 1.0)),
+    ("exponential_decay", (0.3, 10, 1.0, 3, False, 0.2)),
+    ("piecewise_constant_schedule", (0.3,)),
+    ("piecewise_constant_schedule", (0.3, {30: 0.5, 60: 0.1, 90: 3.0})),
+    ("cosine_decay_schedule", (0.3, 100, 0.1, 2.0)),
+    ("warmup_cosine_decay_schedule", (0.01, 0.3, 20, 100, 0.02, 1.5)),
+    ("warmup_cosine_decay_schedule", (0.01, 0.3, 0, 100)),
+    ("warmup_cosine_decay_schedule", (0.01, 0.0, 10, 100)),
+    ("sgdr_schedule", (SGDR,)),
+]
+
+
+@pytest.mark.parametrize(("name", "args"), BOTH)
+def test_it_agrees_with_optax(name, args, lenient):
+    theirs = jax.jit(getattr(optax, name)(*args))
+    ours = getattr(schedules, name)(*args)
+    expected = [theirs(jnp.int32(t)) for t in range(130)]
+    np.testing.assert_allclose(ours(STEPS), expected, rtol=5e-6, atol=2e-7)
+
+
+def test_parts_may_be_any_functions_of_the_step(lenient):
+    parts = [lambda t: 0.5, optax.linear_schedule(1.0, 0.0, 10), lambda t: 2 + t]
+    expected = [optax.join_schedules(parts, [5, 20])(jnp.int32(t)) for t in range(30)]
+    ours = join_schedules(parts, [5, 20])(np.arange(30))
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    warm = linear_warmup(lambda t: 2.0, 4)
+    np.testing.assert_array_equal(warm(np.arange(6)), [0, 0.5, 1, 1.5, 2, 2])
+
+
+# Joining.
+
+
+def test_a_part_is_called_with_its_own_steps_only():
+    @schedule
+    def root(n):  # NaN beyond its length, and before its beginning
+        def value(t):
+            t = t.astype(float)
+            return jnp.sqrt(1 + t) * jnp.sqrt(n + 1 - t)
+
+        return value
+
+    def values(n):
+        return join_schedules([root(n), root(n), root(n)], [10, 20])(jnp.arange(30))
+
+    n = jnp.float32(10)
+    assert np.all(np.isfinite(values(n)))
+    assert np.all(np.isfinite(jax.jacobian(values)(n)))
+
+
+def test_joining_nothing_and_an_empty_part():
+    ramp = linear_schedule(0.0, 1.0, 10)
+    np.testing.assert_array_equal(join_schedules([ramp], [])(STEPS), ramp(STEPS))
+    s = join_schedules([constant_schedule(9.0), ramp, constant_schedule(2.0)], [0, 0])
+    np.testing.assert_array_equal(s(STEPS), np.full(130, 2.0))
+    given = join_schedules((ramp, ramp), np.array([5]))
+    assert given == join_schedules(iter([ramp, ramp]), [5.0])
+
+
+# Arrays among the arguments.
+
+BY_VALUE = {
+    "constant": constant_schedule,
+    "linear": lambda x: linear_schedule(x, x / 2, 10),
+    "warmup_constant": lambda x: warmup_constant_schedule(x, 1.0, 0),
+    "exponential": lambda x: exponential_decay(1.0, 3, x, end_value=0.2),
+    "exponential_up": lambda x: exponential_decay(x - x, 1, x + 3),
+    "exponential_bounded": lambda x: exponential_decay(x, 1, 4.0, end_value=x),
+    "stairs": lambda x: piecewise_constant_schedule(x, {3: x, 6: 0.0}),
+    "cosine": lambda x: cosine_decay_schedule(x, 10, x, x),
+    "warmup_cosine": lambda x: warmup_cosine_decay_schedule(x, x, 3, 9, x, x),
+    "cold_cosine": lambda x: warmup_cosine_decay_schedule(x, x, 0, 9, x, x),
+    "restarts": lambda x: cosine_restarts_schedule(x, 3, 1, x, x),
+    "growing_restarts": lambda x: cosine_restarts_schedule(x, 3, 2, x, x),
+    "join": lambda x: join_schedules([constant_schedule(x), lambda t: x * x], [5]),
+    "warmup": lambda x: linear_warmup(constant_schedule(x), 5, x),
+}
+each_by_value = pytest.mark.parametrize("make", BY_VALUE.values(), ids=BY_VALUE.keys())
+
+
+@each_by_value
+def test_arrays_are_as_good_as_numbers(make):
+    x = np.float32(0.3)
+    expected = make(float(x))(STEPS)
+    for array in (jnp.float32(x), np.array(x), np.array(x, np.float64)):
+        np.testing.assert_allclose(make(array)(STEPS), expected, rtol=5e-6, atol=1e-9)
+    assert make(jnp.float16(x))(STEPS).dtype == jnp.float32
+    assert np.isfinite(make(jnp.bfloat16(x))(STEPS)).all()
+    xs = jnp.array([0.1, x])
+    many = jax.jit(jax.vmap(lambda x: make(x)(STEPS)))(xs)
+    np.testing.assert_allclose(many[1], expected, rtol=5e-6, atol=1e-9)
+
+
+@each_by_value
+def test_derivatives_are_right(make, x64):
+    f = jax.jit(lambda x: make(x)(STEPS))
+    slope, x, h = jax.jacfwd(f)(0.3), 0.3, 1e-6
+    central = (f(x + h) - f(x - h)) / (2 * h)
+    usable = np.abs(f(x)) < 1e6  # the growing one is beyond a central difference
+    np.testing.assert_allclose(slope[usable], central[usable], rtol=1e-6, atol=1e-7)
+
+
+@each_by_value
+def test_nothing_is_ever_nan(make):
+    steps = jnp.array([0, 1, 3, 9, 10, 50, 89, 5000, 2**24, 2**31 - 1])
+
+    @jax.jit
+    @jax.vmap
+    def everything(x):
+        def f(x):
+            return make(x)(steps)
+
+        return f(x), jax.jacfwd(f)(x), jax.jacrev(f)(x)
+
+    value, forward, reverse = everything(jnp.array([0.3, 1.0]))
+    assert np.isfinite(value).all()
+    assert not np.isnan(forward).any()
+    assert not np.isnan(reverse).any()
+
+
+def test_arrays_are_leaves_and_need_no_second_trace():
+    traces = []
+
+    @jax.jit
+    def value(s, t):
+        traces.append(None)
+        return s(t)
+
+    for x in (0.1, 0.2):
+        got = value(cosine_decay_schedule(jnp.float32(x), 10), 0)
+        np.testing.assert_array_equal(got, np.float32(x))
+    assert len(traces) == 1
+    assert len(jax.tree.leaves(linear_schedule(jnp.float32(0.1), 1.0, 10))) == 1
+
+
+def test_the_derivative_by_the_step():
+    slope = jax.grad(linear_schedule(0.0, 1.0, 10))(5.0)
+    np.testing.assert_allclose(slope, 0.1, rtol=1e-6)
+    slope = jax.grad(cosine_decay_schedule(1.0, 10))(5.0)
+    np.testing.assert_allclose(slope, -math.pi / 20, rtol=1e-6)
+
+
+# What is refused.
+
+JOIN = [linear_schedule(0.0, 1.0, 4), constant_schedule(1.0)]
+BAD = [
+    (constant_schedule, (math.inf,), "value", "inf"),
+    (constant_schedule, ("0.1",), "value", "'0.1'"),
+    (constant_schedule, (constant_schedule(0.1),), "value", "constant_schedule(0.1)"),
+    (linear_schedule, (math.nan, 1.0, 10), "init_value", "nan"),
+    (linear_schedule, (0.0, None, 10), "end_value", "None"),
+    (linear_schedule, (0.0, 1.0, 0), "transition_steps", "0"),
+    (linear_schedule, (0.0, 1.0, -3), "transition_steps", "-3"),
+    (linear_schedule, (0.0, 1.0, 99.5), "transition_steps", "99.5"),
+    (linear_schedule, (0.0, 1.0, "10"), "transition_steps", "'10'"),
+    (linear_schedule, (0.0, 1.0, 10, -1), "transition_begin", "-1"),
+    (warmup_constant_schedule, (0.0, 1.0, -1), "warmup_steps", "-1"),
+    (exponential_decay, (1.0, 0, 0.5), "transition_steps", "0"),
+    (exponential_decay, (1.0, 10, 0.0), "decay_rate", "0.0"),
+    (exponential_decay, (1.0, 10, -0.5), "decay_rate", "-0.5"),
+    (exponential_decay, (1.0, 10, 0.5, 0, "yes"), "staircase", "'yes'"),
+    (exponential_decay, (1.0, 10, 0.5, 0, True, math.inf), "end_value", "inf"),
+    (step_decay_schedule, (1.0, 0, 0.5), "decay_steps", "0"),
+    (step_decay_schedule, (1.0, 10, 0), "decay_rate", "0"),
+    (piecewise_constant_schedule, (1.0, [3]), "boundaries_and_scales", "[3]"),
+    (piecewise_constant_schedule, (1.0, {-3: 0.5}), "boundaries_and_scales", "{-3:"),
+    (piecewise_constant_schedule, (1.0, {3.5: 0.5}), "boundaries_and_scales", "{3.5:"),
+    (piecewise_constant_schedule, (1.0, {3: -0.5}), "boundaries_and_scales", "-0.5}"),
+    (piecewise_constant_schedule, (1.0, {"3": 0.5}), "boundaries_and_scales", "'3'"),
+    (cosine_decay_schedule, (1.0, 0), "decay_steps", "0"),
+    (cosine_decay_schedule, (1.0, 10, math.nan), "alpha", "nan"),
+    (cosine_decay_schedule, (1.0, 10, 0.0, 0.0), "exponent", "0.0"),
+    (warmup_cosine_decay_schedule, (0.0, 1.0, 10, 10), "decay_steps", "10"),
+    (warmup_cosine_decay_schedule, (0.0, 1.0, 10, 3), "decay_steps", "3"),
+    (warmup_cosine_decay_schedule, (0.0, 1.0, -1, 3), "warmup_steps", "-1"),
+    (cosine_restarts_schedule, (1.0, 0), "first_period", "0"),
+    (cosine_restarts_schedule, (1.0, 10, 1.5), "period_factor", "1.5"),
+    (cosine_restarts_schedule, (1.0, 10, 0), "period_factor", "0"),
+    (cosine_restarts_schedule, (1.0, 10, 1, 0.0), "peak_factor", "0.0"),
+    (cosine_restarts_schedule, (1.0, 10, 1, 1.5), "peak_factor", "1.5"),
+    (join_schedules, (JOIN, []), "boundaries", "[]"),
+    (join_schedules, (JOIN, [3, 5]), "boundaries", "[3, 5]"),
+    (join_schedules, (JOIN, [-3]), "boundaries", "[-3]"),
+    (join_schedules, (JOIN, [2.5]), "boundaries", "[2.5]"),
+    (join_schedules, (JOIN, 3), "boundaries", "3"),
+    (join_schedules, ([*JOIN, JOIN[0]], [7, 5]), "boundaries", "[7, 5]"),
+    (join_schedules, ([], []), "schedules", "[]"),
+    (join_schedules, ([0.1, JOIN[0]], [5]), "schedules", "[0.1, linear_schedule("),
+    (join_schedules, (JOIN[0], []), "schedules", "linear_schedule(0.0, 1.0, 4)"),
+    (linear_warmup, (0.1, 10), "schedule", "0.1"),
+    (linear_warmup, (JOIN[0], 2.5), "warmup_steps", "2.5"),
+    (sgdr_schedule, ([],), "cosine_kwargs", "[]"),
+    (sgdr_schedule, (SGDR[0],), "cosine_kwargs", "{'init_value'"),
+]
+
+
+@pytest.mark.parametrize(("factory", "args", "name", "given"), BAD)
+def test_a_bad_call_says_what_is_wrong(factory, args, name, given):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        factory(*args)
+    call, _, reason = str(caught.value).rpartition(f": {name} must be ")
+    assert call.startswith((factory.__name__ + "(", "exponential_decay("))
+    allowed, _, got = reason.rpartition("; got ")
+    assert allowed
+    assert given in got
+
+
+def test_a_bad_cycle_names_the_schedule_that_refuses_it():
+    short = {**SGDR[0], "decay_steps": 3}
+    with pytest.raises(ValueError, match="more than the 5 warmup_steps"):
+        sgdr_schedule([SGDR[0], short])
+    with pytest.raises(TypeError, match=r"warmup_cosine_decay_schedule\(.*peak_valu"):
+        sgdr_schedule([{**SGDR[0], "peak_valu": 1.0}])
+
+
+def test_a_schedule_of_more_than_one_number_is_refused():
+    with pytest.raises(
+        ValueError, match=r"constant_schedule.*one number a step.*\(3,\)"
+    ):
+        constant_schedule(jnp.ones(3))(0)
+
+
+# Laws.
+
+values = st.floats(2**-10, 2**10, width=32)
+lengths = st.integers(1, 2**31 - 1)
+counts = st.lists(st.integers(0, 2**31 - 1), min_size=8, max_size=8).map(np.array)
+
+
+@given(values, values, lengths, counts)
+def test_values_lie_between_the_ends(a, b, n, t):
+    low, high = min(a, b) * (1 - 3e-7), max(a, b) * (1 + 3e-7)
+    for s in [
+        linear_schedule(a, b, n),
+        cosine_decay_schedule(a, n, b / a),
+        cosine_restarts_schedule(a, n, 3, alpha=b / a),
+        warmup_cosine_decay_schedule(a, b, n // 2, n, a),
+    ]:
+        value = s(t)
+        assert np.all((low <= value) & (value <= high)), s
+
+
+@given(values, st.integers(1, 1000), st.integers(0, 10**6), counts)
+def test_equal_restarts_are_periodic(a, n, cycles, t):
+    s = cosine_restarts_schedule(a, n, alpha=0.1)
+    np.testing.assert_array_equal(s(t % n + cycles * n), s(t % n))
+
+
+@given(values, values, st.integers(1, 1000), st.integers(1, 1000), counts)
+def test_a_warmup_joins_without_a_jump(a, b, warmup, n, t):
+    t = t % (warmup + n + 10)
+    joined = join_schedules(
+        [linear_schedule(a, b, warmup), cosine_decay_schedule(b, n)], [warmup]
+    )
+    one = warmup_cosine_decay_schedule(a, b, warmup, warmup + n)
+    two = linear_warmup(cosine_decay_schedule(b, n), warmup, a)
+    np.testing.assert_array_equal(one(t), joined(t))
+    np.testing.assert_array_equal(two(t), joined(t))
+    ends = np.array([warmup - 1, warmup])
+    jump = abs(np.diff(one(ends))[0])
+    assert jump <= abs(a - b) / warmup + 1e-6 * max(a, b)
