@@ -154,8 +154,9 @@ CASES = [
     ),
     (linear_warmup(constant_schedule(0.3), 0), lambda t: 0.3),
 ]
-each_case = pytest.mark.parametrize(("s", "formula"), CASES, ids=lambda s: repr(s)[:60])
-each_schedule = pytest.mark.parametrize("s", [s for s, _ in CASES], ids=repr)
+NAMES = [repr(s) for s, _ in CASES]
+each_case = pytest.mark.parametrize(("s", "formula"), CASES, ids=NAMES)
+each_schedule = pytest.mark.parametrize("s", [s for s, _ in CASES], ids=NAMES)
 
 
 @each_case

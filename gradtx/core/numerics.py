@@ -101,11 +101,11 @@ def norm_of(arrays: Sequence[jax.Array]) -> jax.Array:
     The entries are first divided by a power of two near the largest, so the squares
     neither overflow nor underflow; the derivative at 0 is 0.
     """
-    wide = [jnp.abs(_wide(x)) for x in arrays if x.size]
-    if not wide:
-        return jnp.zeros((), at_least_float32(*(x.dtype for x in arrays)))
+    wide = [jnp.abs(_wide(x)) for x in arrays]
     dtype = at_least_float32(*(x.dtype for x in wide))
-    wide = [x.astype(dtype) for x in wide]
+    wide = [x.astype(dtype) for x in wide if x.size]
+    if not wide:
+        return jnp.zeros((), dtype)
     largest = functools.reduce(jnp.maximum, [jnp.max(x) for x in wide])
     scale = jax.lax.stop_gradient(_power_of_two(largest))
     return scale * sqrt(
