@@ -54,6 +54,9 @@ class Number:
         return value
 
 
+LAST_STEP = 2**31 - 1  # the counts of updates are int32
+
+
 @dataclass(frozen=True)
 class Whole:
     """A whole number of at least `low`; 100.0 is one, 99.5 is not."""
@@ -61,16 +64,17 @@ class Whole:
     low: int
 
     def __str__(self) -> str:
-        return f"a whole number >= {self.low}"
+        return f"a whole number >= {self.low} that an int32 holds"
 
     def __call__(self, value: Any) -> Any:
-        if _is_arraylike(value):
-            return value
         if isinstance(value, np.generic):
             value = value.item()
+        if _is_arraylike(value):
+            return value
         if not is_number(value):
             raise TypeError
-        if not (math.isfinite(value) and value == int(value) and value >= self.low):
+        whole = math.isfinite(value) and value == int(value)
+        if not (whole and self.low <= value <= LAST_STEP):
             raise ValueError
         return int(value)
 

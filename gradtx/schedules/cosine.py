@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.call import refuse
-from gradtx.core.check import Constant, Number, Steps, StepsOrZero
+from gradtx.core.check import LAST_STEP, Constant, Number, Steps, StepsOrZero
 from gradtx.schedules.base import (
     Positive,
     StepFunction,
@@ -20,8 +20,6 @@ from gradtx.schedules.base import (
 )
 
 Factor = Annotated[Constant, Number(0, 1, low_open=True, schedule=False)]
-
-LAST = 2**31 - 1  # the greatest step that an int32 counts
 
 
 def half_cosine(left: jax.Array) -> jax.Array:
@@ -180,14 +178,14 @@ def equal_cycles(period: int) -> Cycle:
 
 
 def growing_cycles(period: int, factor: int) -> Cycle:
-    """As `equal_cycles`, from a table of the cycles that begin by step `LAST`."""
+    """As `equal_cycles`, from a table of the cycles that begin by `LAST_STEP`."""
     starts, periods = [0], [period]
-    while starts[-1] + periods[-1] <= LAST:
+    while starts[-1] + periods[-1] <= LAST_STEP:
         starts.append(starts[-1] + periods[-1])
         periods.append(periods[-1] * factor)
     ends = [s + p for s, p in zip(starts, periods, strict=True)]
-    stops = [min(end, LAST) for end in ends]
-    # Only the last cycle has steps beyond `LAST`, which an int32 cannot subtract from.
+    stops = [min(end, LAST_STEP) for end in ends]
+    # Only the last cycle goes beyond `LAST_STEP`, where an int32 cannot subtract.
     beyond = np.subtract(ends, stops, dtype=float)
 
     def cycle(count: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,0 +1,162 @@
+"""`python -m gradtx`: the tour itself in its shortest form, and what it refuses."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import gradtx
+from gradtx.__main__ import main
+from gradtx.tour import expression
+
+pytestmark = pytest.mark.usefixtures("lenient")
+
+SHORT = ["sgd(0.1)", "decayed=adamw(1e-3, weight_decay=0.01)", "--steps", "7"]
+
+
+def test_the_tour_as_json(tmp_path, capsys):
+    assert main([*SHORT, "--json", "--out", str(tmp_path / "new")]) == 0
+    results = json.loads(capsys.readouterr().out)
+    text = json.dumps(results)
+    assert repr(gradtx.adamw(1e-3, weight_decay=0.01)) in text
+    assert "decayed" in text
+    assert (tmp_path / "new" / "tour.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_tour_as_a_user_runs_it(tmp_path):
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "gradtx",
+        *SHORT,
+        "--out",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert repr(gradtx.sgd(0.1)) in done.stdout
+    assert "held out" in done.stdout
+    assert "\x1b" not in done.stdout  # piped, it prints no control characters
+    assert (tmp_path / "tour.png").exists()
+
+
+def test_a_seed_repeats_a_run(tmp_path, capsys):
+    losses = []
+    for seed in ("0", "0", "1"):
+        main(
+            [
+                "sgd(0.1)",
+                "--steps",
+                "5",
+                "--seed",
+                seed,
+                "--json",
+                "--out",
+                str(tmp_path),
+            ]
+        )
+        results = json.loads(capsys.readouterr().out)
+        losses.append(find(results, "final_loss") or find(results, "loss"))
+    assert losses[0] == losses[1] != losses[2]
+
+
+def find(results, key):
+    """The first value under a key, at any depth."""
+    if isinstance(results, dict):
+        if key in results:
+            return results[key]
+        results = list(results.values())
+    if isinstance(results, list):
+        for item in results:
+            if (found := find(item, key)) is not None:
+                return found
+    return None
+
+
+GOOD = {
+    "sgd(0.1)": gradtx.sgd(0.1),
+    "sgd(1 / 2 ** 3, momentum=0.9, nesterov=True)": gradtx.sgd(0.125, 0.9, True),
+    "chain(clip_by_global_norm(1.0), scale(-1e-3))": gradtx.chain(
+        gradtx.clip_by_global_norm(1.0), gradtx.scale(-1e-3)
+    ),
+    "adam(cosine_decay_schedule(0.1, 100), mu_dtype='bfloat16')": gradtx.adam(
+        gradtx.cosine_decay_schedule(0.1, 100), mu_dtype="bfloat16"
+    ),
+    "add_regularizer(l2(1e-4, mask={'w': True, 'b': False}))": gradtx.add_regularizer(
+        gradtx.l2(1e-4, mask={"w": True, "b": False})
+    ),
+    "named_chain(('a', scale(2.0)))": gradtx.named_chain(("a", gradtx.scale(2.0))),
+}
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_expressions(text):
+    assert expression.parse(text) == GOOD[text]
+
+
+BAD = {
+    "adma(0.1)": "did you mean adam",
+    "adam(-0.1)": "adam(-0.1): learning_rate must be",
+    "adam(lr=0.1)": "did you mean learning_rate",
+    "l2(0.1)": "is not a transformation",
+    "adam": "must be called",
+    "sgd(0.1": "is not an expression",
+    "sgd(0.1) + sgd(0.1)": "is not a finite number",
+    "0.1": "is not",
+    "__import__('os').system('x')": "is not",
+    "().__class__": "is not",
+    "[x for x in (1,)]": "is not",
+    "sgd.__globals__": "is not",
+    "open('f')": "nothing to call by the name of open",
+    "sgd(lambda t: 0.1)": "is not allowed",
+    "sgd(9**9**9)": "out of range",
+    "sgd(" * 200 + ")" * 200: "gradtx",
+    "sgd(**{'learning_rate': 0.1})": "is not allowed",
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_wrong_expressions_are_refused_in_a_line(text, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main([text, "--out", str(tmp_path)])
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert BAD[text] in printed.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--steps", "0"],
+        ["--steps", "many"],
+        ["--seed", "-1"],
+        ["--batch-size", "0"],
+        ["--no-such-option"],
+        ["--out", "/dev/null/folder"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_options_are_refused_in_a_line(options, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(options)
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    assert printed.err.startswith("python -m gradtx: ")
+    assert printed.err.count("\n") == 1
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
+    import gradtx.__main__ as tour
+
+    found = tour.find_spec
+    monkeypatch.setattr(
+        tour, "find_spec", lambda name: None if name == "rich" else found(name)
+    )
+    assert main([]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == 'Without rich: pip install "gradtx[demo]"\n'
+    assert printed.out == ""
