@@ -3,7 +3,13 @@
 from typing import Any
 
 from gradtx.core.call import checked
-from gradtx.core.check import Decay, DType, LearningRate, NonNegative
+from gradtx.core.check import (
+    Decay,
+    DType,
+    LearningRate,
+    NonNegative,
+    NonNegativeConstant,
+)
 from gradtx.core.transformation import GradientTransformation, chain, identity
 from gradtx.regularizers import add_decayed_weights
 from gradtx.transforms import (
@@ -46,7 +52,7 @@ def rmsprop(
     learning_rate: LearningRate,
     decay: Decay = 0.9,
     eps: NonNegative = 1e-8,
-    initial_scale: NonNegative = 0.0,
+    initial_scale: NonNegativeConstant = 0.0,
     eps_in_sqrt: bool = True,
     centered: bool = False,
     momentum: Decay | None = None,

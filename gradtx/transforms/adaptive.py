@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.check import Decay, DType, NonNegative
+from gradtx.core.check import Decay, DType, NonNegative, NonNegativeConstant
 from gradtx.core.lift import debias, leafwise, zeros_like
 from gradtx.core.numerics import abs_sq, divide, lerp, sqrt
 from gradtx.core.rule import Pair
@@ -33,7 +33,7 @@ class ScaleByAdamState(NamedTuple):
 def scale_by_rms(
     decay: Decay = 0.9,
     eps: NonNegative = 1e-8,
-    initial_scale: NonNegative = 0.0,
+    initial_scale: NonNegativeConstant = 0.0,
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
 ) -> Pair:
@@ -60,7 +60,7 @@ def scale_by_rms(
     """
 
     def init(p):
-        return ScaleByRmsState(count=0, nu=_squares_like(p) + initial_scale)
+        return ScaleByRmsState(count=0, nu=_squares_like(p, initial_scale))
 
     def update(g, s, *, decay, eps, correction):
         nu = lerp(s.nu, abs_sq(g), decay)
@@ -74,7 +74,7 @@ def scale_by_rms(
 def scale_by_stddev(
     decay: Decay = 0.9,
     eps: NonNegative = 1e-8,
-    initial_scale: NonNegative = 0.0,
+    initial_scale: NonNegativeConstant = 0.0,
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
 ) -> Pair:
@@ -99,7 +99,7 @@ def scale_by_stddev(
     """
 
     def init(p):
-        nu = _squares_like(p) + initial_scale
+        nu = _squares_like(p, initial_scale)
         return ScaleByRStdDevState(count=0, mu=zeros_like(p), nu=nu)
 
     def update(g, s, *, decay, eps, correction):
@@ -169,9 +169,14 @@ def scale_by_adam(
     )
 
 
-def _squares_like(p):
-    """Zeros for a mean of squares: real also where p is complex."""
-    return abs_sq(zeros_like(p))
+def _squares_like(p, value=0.0):
+    """A mean of squares that starts at this value: real also where p is complex."""
+    if jnp.shape(value):
+        raise ValueError(
+            f"initial_scale has shape {jnp.shape(value)}; expected a scalar."
+        )
+    zeros = abs_sq(zeros_like(p))
+    return zeros + jnp.asarray(value, zeros.dtype)
 
 
 def _root(nu, eps, eps_in_sqrt):
