@@ -41,9 +41,7 @@ def _computed_in(*values: Any) -> Any:
 
 def _float_of(*values: Any) -> Any:
     """The real dtype, float32 or better, in which these are computed with."""
-    dtype = _common(*values, 1.0)
-    with jax.numpy_dtype_promotion("standard"):
-        return at_least_float32(dtype)
+    return at_least_float32(_common(*values, 1.0))
 
 
 def _float(x: Any, dtype: Any) -> jax.Array:
