@@ -1,6 +1,7 @@
 """`python -m gradtx`: the tour itself in its shortest form, and what it refuses."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -40,6 +41,26 @@ def test_the_tour_as_a_user_runs_it(tmp_path):
     assert "held out" in done.stdout
     assert "\x1b" not in done.stdout  # piped, it prints no control characters
     assert (tmp_path / "tour.png").exists()
+
+
+def test_a_diverging_run_on_an_ascii_terminal(tmp_path):
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "gradtx",
+        "sgd(1e30)",
+        "scale(-0.1)",
+    ]
+    done = subprocess.run(
+        [*command, "--steps", "5", "--json", "--out", str(tmp_path)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    diverged = json.loads(done.stdout)["optimizers"][0]
+    assert diverged["loss"] is diverged["steps_to_target"] is None
 
 
 def test_a_seed_repeats_a_run(tmp_path, capsys):
@@ -114,7 +135,23 @@ BAD = {
     "sgd(9**9**9)": "out of range",
     "sgd(" * 200 + ")" * 200: "gradtx",
     "sgd(**{'learning_rate': 0.1})": "is not allowed",
+    "": "is not an expression",
+    "deep=" + "-" * 980 + "1": "",
+    "(" * 300 + "1" + ")" * 300: "is not an expression",
+    "x" * 2000: "at most 1000 characters",
+    "_a=sgd(0.1)": "is not a name",
+    "sgd(" + "9" * 400 + ")": "out of range",
+    "scale(1 / 0)": "division by zero",
+    "add_decayed_weights(0.1, mask={'no_such_layer': True})": "no_such_layer",
 }
+
+
+def test_names():
+    def name(text):
+        return expression.transformation(text)[0]
+
+    assert name("(sgd(0.1, momentum=0.9))") == "sgd"
+    assert name("with a name = sgd(0.1, momentum=0.9)") == "with a name"
 
 
 @pytest.mark.parametrize("text", BAD)

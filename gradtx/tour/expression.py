@@ -44,13 +44,14 @@ def parse(text: str) -> Value:
             node = ast.parse(text.strip(), mode="eval").body
         value = _read(node)
     except SyntaxError as error:
-        raise ValueError(f"{text!r} is not an expression: {error.msg}.") from None
+        raise ValueError(f"{_show(text)} is not an expression: {error.msg}.") from None
     except ArithmeticError as error:
-        raise ValueError(f"{text!r} has a number out of range: {error}.") from None
+        why = error.args[-1].lower()
+        raise ValueError(f"{_show(text)} has a number out of range: {why}.") from None
     except (RecursionError, MemoryError):
-        raise ValueError(f"{text[:20]!r}... is nested too deeply.") from None
+        raise ValueError(f"{_show(text)} is nested too deeply.") from None
     if not isinstance(value, Value):
-        raise TypeError(f"{text!r} is not made by a call of one of gradtx's names.")
+        raise TypeError(f"{_show(text)} is not a call of one of gradtx's names.")
     return value
 
 
@@ -58,13 +59,17 @@ def transformation(text: str) -> tuple[str, GradientTransformation]:
     """The name and the transformation that "name=expression" or "expression" give."""
     name, equals, expression = text.partition("=")
     if not equals or "(" in name:  # the equals sign, if any, is of an argument
-        name, expression = text.partition("(")[0], text
-    if not re.fullmatch(NAME, name := name.strip()):
-        raise ValueError(f"{name!r} is not a name: {NAME_RULE}.")
+        name, expression = "", text
+    elif not re.fullmatch(NAME, name := name.strip()):
+        raise ValueError(f"{_show(name)} is not a name: {NAME_RULE}.")
     tx = parse(expression)
     if not isinstance(tx, GradientTransformation):
-        raise TypeError(f"{expression!r} is not a transformation.")
-    return name, tx
+        raise TypeError(f"{_show(expression)} is not a transformation.")
+    return name or re.findall(r"\w+", expression)[0], tx
+
+
+def _show(text: str) -> str:
+    return repr(text) if len(text) <= 80 else f"{text[:60]!r}..."
 
 
 def _read(node: ast.expr) -> Any:

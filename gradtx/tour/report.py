@@ -1,5 +1,6 @@
 """What the tour shows: its progress, one table, one figure, and the same as JSON."""
 
+import io
 import math
 import platform
 import sys
@@ -31,6 +32,8 @@ SMOOTH = 20  # steps that a point of the loss curves is the mean of
 def console(quiet: bool) -> Console:
     """Standard output; or standard error, where the output is for a machine."""
     stream = sys.stderr if quiet else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # where µ has no code, it prints as ?
     width = None if stream.isatty() else PIPED_WIDTH
     return Console(file=stream, width=width, highlight=False)
 
@@ -147,9 +150,11 @@ def draw_rates(axes: Axes, runs: Sequence[Run]) -> None:
     drawn: list[np.ndarray] = []
     for i, run in enumerate(runs):
         rate = learning_rate(run.tx)
+        if rate is None:
+            continue
         steps = np.arange(len(run.losses))
         rates = np.broadcast_to(rate(steps) if callable(rate) else rate, steps.shape)
-        if rate is None or not rates.any():  # nothing that a logarithmic axis can show
+        if not rates.any():  # nothing that a logarithmic axis can show
             continue
         hides = any(np.array_equal(rates, below) for below in drawn)
         axes.plot(steps, rates, **_style(i), linestyle="--" if hides else "-")
