@@ -51,7 +51,7 @@ def whole(low: int) -> Any:
 
 def main(argv: list[str] | None = None) -> int:
     parser = arguments()
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         packages = ", ".join(missing).replace("sklearn", "scikit-learn")

@@ -26,7 +26,7 @@ from gradtx.tour.train import TARGET, Run, Show
 # Okabe and Ito's colours, which colour-blind readers tell apart; without the yellow.
 COLOURS = ["#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"]
 PIPED_WIDTH = 100  # columns, where the output is not a terminal
-SMOOTH = 20  # steps that a point of the loss curves is the mean of
+SMOOTH = 20  # steps at most that a point of the loss curves is the mean of
 
 
 def console(quiet: bool) -> Console:
@@ -58,14 +58,14 @@ def progress(out: Console, name: str, tx: Any, steps: int) -> Iterator[Show]:
 
 def table(runs: Sequence[Run]) -> Table:
     """A row for each run."""
-    rows = Table(box=box.SIMPLE_HEAD)
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     rows.add_column("optimizer", style="bold", no_wrap=True)
     for heading in (
-        f"steps to {TARGET:.0%}\nheld out",
-        "final loss,\ntraining",
-        "accuracy,\nheld out",
-        "time\n(µs a step)",
-        "state (bytes\na parameter)",
+        f"steps to\n{TARGET:.0%}\nheld out",
+        "final\ntraining\nloss",
+        "final\nheld-out\naccuracy",
+        "time\n(µs a\nstep)",
+        "state\n(bytes a\nparameter)",
     ):
         rows.add_column(heading, justify="right")
     for run in runs:
@@ -135,10 +135,11 @@ def draw(runs: Sequence[Run], sparse: Sequence[Run], path: Path) -> None:
 
 
 def draw_losses(axes: Axes, runs: Sequence[Run]) -> None:
-    axes.set_title(f"Training loss (mean over the last {SMOOTH} steps)")
+    width = min(SMOOTH, max(1, len(runs[0].losses) // 10))
+    mean = f" (mean over the last {width} steps)" if width > 1 else ""
+    axes.set_title(f"Training loss{mean}")
     axes.set(xlabel="step", ylabel="cross-entropy (nats a digit)", yscale="log")
     for i, run in enumerate(runs):
-        width = min(SMOOTH, len(run.losses))
         smooth = np.convolve(run.losses, np.ones(width) / width, mode="valid")
         steps = np.arange(width, len(run.losses) + 1)
         axes.plot(steps, smooth, label=run.name, **_style(i))
