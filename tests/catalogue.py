@@ -23,7 +23,6 @@ class Row:
     parts: tuple[Any, ...] = ()
     kind: str = "elementwise"
     needs_params: bool = False
-    continuous: bool = True  # a small gradient makes a small update, or none
 
     def make(self, **hypers: Any) -> Any:
         return self.factory(*self.parts, **{**self.hypers, **self.other, **hypers})

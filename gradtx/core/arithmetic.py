@@ -271,8 +271,7 @@ def norm(
     if ord in (None, 2):
         if squared:
             return sum([_as(abs_sq(x), dtype) for x in arrays])
-        with jax.numpy_dtype_promotion("standard"):
-            return numerics.norm_of(arrays)
+        return numerics.norm_of(arrays)
     sizes = [_as(jnp.abs(x), dtype) for x in arrays]
     if ord == 1:
         result = sum(sizes)
