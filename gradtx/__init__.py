@@ -7,7 +7,7 @@ that made it. A transformation is a pure pair `(init, update)`; `chain` composes
 import numpy as np  # noqa: F401 - eval(repr(tx), vars(gradtx)) may need it
 from jax import numpy as jnp  # noqa: F401
 
-from gradtx import regularizers, schedules, transforms, tree
+from gradtx import regularizers, schedules, transforms, tree, wrappers
 from gradtx.core.call import recorded
 from gradtx.core.check import Decay, Hyper, LearningRate, NonNegative
 from gradtx.core.lift import debias, leafwise, treewise, zeros_like
@@ -20,6 +20,13 @@ from gradtx.core.numerics import (
     safe_root_mean_squares,
 )
 from gradtx.core.rule import Pair
+from gradtx.core.select import (
+    Selector,
+    by_path,
+    everything_but,
+    matrices,
+    vectors,
+)
 from gradtx.core.transformation import (
     EmptyState,
     GradientTransformation,
@@ -88,6 +95,15 @@ from gradtx.transforms import (
     scale_by_schedule,
     scale_by_stddev,
     trace,
+)
+from gradtx.wrappers import (
+    MaskedState,
+    PartitionState,
+    freeze,
+    masked,
+    multi_transform,
+    partition,
+    selective_transform,
 )
 
 __version__ = "0.1.0"
@@ -180,6 +196,20 @@ __all__ = [
     "scale_by_stddev",
     "trace",
     "transforms",
+    # selection
+    "MaskedState",
+    "PartitionState",
+    "Selector",
+    "by_path",
+    "everything_but",
+    "freeze",
+    "masked",
+    "matrices",
+    "multi_transform",
+    "partition",
+    "selective_transform",
+    "vectors",
+    "wrappers",
     # optimizers
     "adam",
     "adamw",

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from gradtx.core.transformation import GradientTransformation, as_pair
+from gradtx.core.transformation import GradientTransformation
+from gradtx.core.wrap import as_pair
 
 
 def to_optax(tx: GradientTransformation) -> Any:

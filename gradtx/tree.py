@@ -27,12 +27,12 @@ from gradtx.core.arithmetic import (
     where,
 )
 from gradtx.core.search import NamedTupleKey, get, get_all_with_path, map_params, set
+from gradtx.core.select import labels, selection
 from gradtx.core.tree import (
     batch_shape,
     map_matching,
     ones_like,
     random_like,
-    selection,
     size,
     split_key_like,
     unwrap_random_key_data,
@@ -55,6 +55,7 @@ __all__ = [
     "full_like",
     "get",
     "get_all_with_path",
+    "labels",
     "map_matching",
     "map_params",
     "max",

@@ -23,6 +23,7 @@ class Row:
     parts: tuple[Any, ...] = ()
     kind: str = "elementwise"
     needs_params: bool = False
+    passes: bool = False  # what it does not select, it does not look at
 
     def make(self, **hypers: Any) -> Any:
         return self.factory(*self.parts, **{**self.hypers, **self.other, **hypers})
@@ -101,6 +102,29 @@ ROWS = [
         gradtx.named_chain,
         parts=(("momentum", gradtx.trace(0.9)), ("rate", gradtx.scale(-0.1))),
     ),
+    Row(
+        gradtx.masked,
+        parts=(gradtx.adam(0.1), gradtx.matrices),
+        kind="leafwise",
+        passes=True,
+    ),
+    Row(
+        gradtx.partition,
+        parts=(
+            {True: gradtx.adam(0.1), False: gradtx.sgd(0.1, momentum=0.9)},
+            gradtx.matrices,
+        ),
+        kind="leafwise",
+    ),
+    Row(gradtx.freeze, parts=(gradtx.vectors,), kind="leafwise", passes=True),
+    Row(
+        gradtx.selective_transform,
+        {},
+        {"freeze_mask": gradtx.everything_but(gradtx.matrices)},
+        parts=(gradtx.adam(0.1),),
+        kind="leafwise",
+        passes=True,
+    ),
     Row(gradtx.with_extra_args_support, parts=(gradtx.scale_by_adam(),)),
     Row(gradtx.GradientTransformation, parts=(handmade_init, handmade_update)),
 ]
@@ -114,7 +138,7 @@ def factories() -> set[str]:
         if inspect.isfunction(public):
             made = typing.get_type_hints(public).get("return")
             if made in (gradtx.Pair, gradtx.GradientTransformation):
-                found.add(name)
+                found.add(public.__name__)
     return found - {"leafwise", "treewise", "transformation"}
 
 

@@ -123,6 +123,7 @@ def test_every_name_of_optax_has_its_signature():
     assert set(NAMES) | {"bias_correction"} == set(CALLS) | SEARCHES
     assert set(gt.__all__) == set(CALLS) | SEARCHES | {
         "NamedTupleKey",
+        "labels",
         "selection",
         "map_matching",
     }
@@ -551,7 +552,7 @@ def test_selection_refuses_other_marks_by_path():
         gt.selection({"a": True, "b": None}, params)
     with pytest.raises(ValueError, match=r"mask\['c'\] has no counterpart in params"):
         gt.selection({"a": True, "b": True, "c": True}, params)
-    with pytest.raises(TypeError, match=r"mask is .*; expected True or False"):
+    with pytest.raises(TypeError, match=r"mask\['a'\] is .*; expected True or False"):
         jax.jit(lambda m: gt.selection(m, params))(True)
 
 

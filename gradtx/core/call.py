@@ -57,6 +57,7 @@ class Value:
     """The base of transformations, schedules and regularizers: immutable values."""
 
     __slots__ = ("__weakref__", "_arrays", "_call", "_content")
+    of_the_step = False  # whether a call of the value takes the count of updates
     _call: Call
     _arrays: tuple[Any, ...]
     _content: Any
@@ -79,6 +80,16 @@ class Value:
         return value
 
     @property
+    def factory(self) -> Any:
+        """What was called."""
+        return self._call.factory
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the call by name, defaults filled in."""
+        return dict(self._call.bind(self._arrays).arguments)
+
+    @property
     def _made(self) -> Any:
         """What the factory's body returns. Equal values without arrays share it."""
         if not hasattr(self, "_content"):
@@ -93,8 +104,7 @@ class Value:
         raise AttributeError(f"{self!r} is immutable: {name} cannot be deleted.")
 
     def __repr__(self) -> str:
-        bound = self._call.bind(self._arrays)
-        return check.show_call(self._call.factory, bound.arguments)
+        return check.show_call(self.factory, self.arguments)
 
     def __hash__(self) -> int:
         return hash(self._call)
@@ -110,8 +120,7 @@ class Value:
         )
 
     def __reduce__(self) -> Any:
-        bound = self._call.bind(self._arrays)
-        return _remake, (self._call.factory, dict(bound.arguments))
+        return _remake, (self.factory, self.arguments)
 
 
 def recorded(kind: type[V]) -> Callable[[Callable[P, Any]], Callable[P, V]]:

@@ -47,9 +47,9 @@ class Number:
         if is_number(value):
             above = value > self.low if self.low_open else value >= self.low
             below = value < self.high if self.high_open else value <= self.high
-            if not (above and below and math.isfinite(value)):
+            if not (above and below and _is_finite(value)):
                 raise ValueError
-        elif not (_is_arraylike(value) or (self.schedule and callable(value))):
+        elif not (_is_arraylike(value) or (self.schedule and _is_schedule(value))):
             raise TypeError
         return value
 
@@ -73,7 +73,7 @@ class Whole:
             return value
         if not is_number(value):
             raise TypeError
-        whole = math.isfinite(value) and value == int(value)
+        whole = _is_finite(value) and value == int(value)
         if not (whole and self.low <= value <= LAST_STEP):
             raise ValueError
         return int(value)
@@ -161,9 +161,12 @@ def _constraint(hint: Any) -> tuple[Any, bool] | None:
         check = hint.__metadata__[-1]
         return (check, False) if callable(check) else None
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        options = typing.get_args(hint)
+        optional = type(None) in typing.get_args(hint)
+        options = [o for o in typing.get_args(hint) if o is not type(None)]
+        if bool in options and len(options) > 1:  # as in jax.typing.ArrayLike
+            return None
         checks = [c for c in map(_constraint, options) if c]
-        return (checks[0][0], type(None) in options) if checks else None
+        return (checks[0][0], optional) if checks else None
     return None
 
 
@@ -200,13 +203,26 @@ def _misfit(build: Any, kwargs: Mapping[str, Any], error: TypeError) -> str:
         fix = f"did you mean {meant}?" if meant else f"it takes {', '.join(names)}."
         return f"there is no argument {unknown[0]}; {fix}"
     for name, (check, _) in _constraints(build).items():
-        if f"'{name}'" in str(error) and isinstance(check, Number) and check.hint:
+        missing = str(error).startswith("missing") and f"'{name}'" in str(error)
+        if missing and isinstance(check, Number) and check.hint:
             return f"{error}; {check.hint}."
     return f"{error}."
 
 
 def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the range of a float
+        return False
+
+
+def _is_schedule(value: Any) -> bool:
+    """Of the values that are called, regularizers and selectors take a tree."""
+    return callable(value) and getattr(value, "of_the_step", True)
 
 
 def _is_arraylike(value: Any) -> bool:

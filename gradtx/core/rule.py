@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import tree
+from gradtx.core import select, tree
 from gradtx.core.call import calling
 from gradtx.core.check import is_number
 from gradtx.core.extra import declare, refuse_unknown
@@ -58,12 +58,7 @@ class Rule:
             )
 
     def check_state(self, state: Any, template: Any) -> None:
-        # By field names, not by type: a state restored from elsewhere will do.
-        if getattr(state, "_fields", None) != template._fields:
-            raise TypeError(
-                f"{self.who}: the state is a {type(state).__name__}; expected the "
-                f"{type(template).__name__} that init(params) returns."
-            )
+        check_fields(self.who, state, type(template))
 
     def acted_on(
         self, name: str, tree_: Any, mask: Any = None, reference: Any = None
@@ -73,7 +68,7 @@ class Rule:
         marks: Sequence[Any] = [True] * len(flat.leaves)
         if mask is not None:
             structure = tree.flatten(reference).structure
-            chosen = tree.selection(mask, reference, self.who)
+            chosen = select.selection(mask, reference, self.who)
             marks = flat.match(structure.unflatten(chosen), name, "params", self.who)
         leaves = [
             check_leaf(self.who, name, path, x) if x is not None and mark else None
@@ -129,6 +124,15 @@ class Rule:
         zero = before is None
         count = jnp.zeros((), jnp.int32) if zero else safe_increment(before.count)
         return state._replace(count=count)
+
+
+def check_fields(who: Any, state: Any, expected: Any) -> None:
+    # By field names, not by type: a state restored from elsewhere will do.
+    if getattr(state, "_fields", None) != expected._fields:
+        raise TypeError(
+            f"{who}: the state is a {type(state).__name__}; expected the "
+            f"{expected.__name__} that init(params) returns."
+        )
 
 
 def resolve(who: Any, hypers: Mapping[str, Any], count: Any) -> dict[str, Any]:

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.call import Value, calling, recorded
-from gradtx.core.check import Function, show
+from gradtx.core.check import Function
 from gradtx.core.extra import declare, extra_args, passed_on, refuse_unknown
 from gradtx.core.lift import treewise
 from gradtx.core.precision import rounding, wide_enough
 from gradtx.core.rule import Pair
+from gradtx.core.wrap import Part, as_pair, declare_parts, inner_pair
 
 Params = Any
 Updates = Any
@@ -134,7 +135,8 @@ def chain(*args: GradientTransformation) -> Pair:
     Raises:
       TypeError: if an argument is not a pair of functions.
     """
-    return _chained(args, join=tuple, split=lambda state: state)
+    names = [str(i) for i in range(len(args))]
+    return _chained(names, args, join=tuple, split=lambda state: state)
 
 
 @transformation
@@ -164,6 +166,7 @@ def named_chain(*args: tuple[str, GradientTransformation]) -> Pair:
         if names.count(name) > 1:
             raise ValueError(f"named_chain: two parts have the name {name!r}.")
     return _chained(
+        names,
         parts,
         join=lambda states: dict(zip(names, states, strict=True)),
         split=lambda state: [state[name] for name in names],
@@ -177,32 +180,13 @@ def with_extra_args_support(tx: GradientTransformation) -> Pair:
     Args:
       tx: a gradient transformation, or a pair `(init, update)`.
     """
-    init, update_inner = as_pair(tx, "with_extra_args_support", "tx")
-
-    def update(
-        updates: Updates, state: OptState, params: Params = None, **extra: Any
-    ) -> Any:
-        return update_inner(updates, state, params, **passed_on(update_inner, extra))
-
+    init, update = inner_pair(tx, "tx")
     declare(update, None)
+    declare_parts(update, lambda state: [Part("", tx, state)])
     return Pair(init, update)
 
 
-def as_pair(tx: Any, who: str, name: str) -> Pair:
-    """The functions of a transformation, ours or another library's, or a plain pair."""
-    try:
-        init, update = tx
-    except (TypeError, ValueError):
-        init = update = None
-    if not (callable(init) and callable(update)):
-        fix = " Is it a factory that was not called?" if callable(tx) else ""
-        raise TypeError(
-            f"{who}: {name} is {show(tx)}; expected a gradient transformation.{fix}"
-        )
-    return Pair(init, update)
-
-
-def _chained(args: Sequence[Any], join: Any, split: Any) -> Pair:
+def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -> Pair:
     who = calling()
     pairs = [as_pair(tx, "chain", f"part {i}") for i, tx in enumerate(args)]
     init_fns = [pair.init for pair in pairs]
@@ -236,4 +220,5 @@ def _chained(args: Sequence[Any], join: Any, split: Any) -> Pair:
         return rounded(updates), join(new)
 
     declare(update, taken)
+    declare_parts(update, lambda state: list(map(Part, names, args, split(state))))
     return Pair(init, update)

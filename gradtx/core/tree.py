@@ -101,47 +101,6 @@ def map_matching(
     return jax.tree.unflatten(flat.structure, out)
 
 
-def selection(mask: Any, tree: PyTree, who: Any = "mask") -> list[bool]:
-    """For each leaf of tree, None among them: whether the mask selects it.
-
-    Args:
-      mask: None for every leaf; a tree of booleans, of which a prefix is enough; or a
-        function from the tree to one. A tree of booleans is a tree even if callable.
-      tree: the parameters, or anything of their structure.
-      who: what to name in an error.
-    """
-    flat = flatten(tree)
-    if mask is None:
-        return [True] * len(flat.leaves)
-    marks = jax.tree.leaves(mask)
-    if callable(mask) and not any(map(_is_bool, marks)):
-        mask = mask(tree)
-    for path, mark in jax.tree_util.tree_leaves_with_path(mask):
-        if not _is_bool(mark):
-            raise TypeError(
-                f"{who}: mask{keystr(path)} is {mark!r}; expected True or False."
-            )
-    chosen: list[bool] = []
-    prefix = flatten(mask)
-    subtrees = prefix.match(tree, "mask", "params", who)
-    for path, mark, subtree in zip(prefix.paths, prefix.leaves, subtrees, strict=True):
-        places = len(flatten(subtree).leaves)
-        if mark is None and jax.tree.leaves(subtree):
-            raise TypeError(
-                f"{who}: mask{keystr(path)} is None; expected True or False."
-            )
-        chosen += [bool(mark)] * places
-    return chosen
-
-
-def _is_bool(x: Any) -> bool:
-    if isinstance(x, bool):
-        return True
-    return not isinstance(x, jax.core.Tracer) and (
-        getattr(x, "dtype", None) == jnp.bool_ and jnp.shape(x) == ()
-    )
-
-
 def size(tree: PyTree) -> int:
     """The number of entries."""
     return sum(math.prod(jnp.shape(x)) for x in jax.tree.leaves(tree))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gradtx.core import tree
+from gradtx.core import select, tree
 from gradtx.core.call import Value, recorded
 from gradtx.core.check import NonNegative, is_number
 from gradtx.core.numerics import abs_sq, at_least_float32, widen
@@ -94,7 +94,7 @@ class Regularizer(Value):
 
     def _map(self, f: Any, otherwise: Any, params: Any, count: ArrayLike) -> Any:
         flat = tree.flatten(params)
-        chosen = tree.selection(self.rule.mask, params, self)
+        chosen = select.selection(self.rule.mask, params, self)
         scalars = resolve(self, self.rule.hypers, count)
         out: list[Any] = []
         for path, w, selected in zip(flat.paths, flat.leaves, chosen, strict=True):

@@ -23,6 +23,8 @@ class Schedule(Value):
     steps it returns the array of values, as a plot wants.
     """
 
+    of_the_step = True
+
     def __call__(self, count: ArrayLike) -> jax.Array:
         """The value at a step, or at each of an array of steps.
 

@@ -190,7 +190,7 @@ def learning_rate(tx: Any) -> Any:
     """The first learning rate among the calls that made a transformation, if any."""
     if not isinstance(tx, Value):
         return None
-    arguments = tx._call.bind(tx._arrays).arguments
+    arguments = tx.arguments
     for name in ("step_size_fn", "learning_rate"):  # as `scale_by_schedule` has it
         if name in arguments:
             return arguments[name]

@@ -1,0 +1,208 @@
+"""Selectors: which leaves a transformation acts on, said in one way everywhere.
+
+A selector is one of
+
+- a tree of booleans, or of labels, with the structure of the parameters or a prefix of
+  it; an Equinox module is a tree, although it is callable;
+- a function of `(path, leaf)`, as in `jax.tree_util.tree_map_with_path`;
+- a function of the parameters that returns such a tree.
+
+True selects what a transformation acts on. A selector may look at paths, shapes and
+dtypes, but not at values: it is evaluated when `init` and `update` are traced, on the
+parameters; where `update` is called without them, on the updates.
+"""
+
+import fnmatch
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core import tree
+from gradtx.core.call import Value, recorded, refuse
+from gradtx.core.check import is_number, show
+from gradtx.core.tree import PyTree
+
+
+class Selector(Value):
+    """A function from the parameters to a tree of booleans, as a value."""
+
+    def __call__(self, params: PyTree) -> PyTree:
+        """For each leaf, whether it is selected."""
+        return self._made(params)
+
+
+selector = recorded(Selector)
+
+
+def matrices(params: PyTree) -> PyTree:
+    """Select the leaves of two axes or more: the weights of layers and convolutions."""
+    return jax.tree.map(lambda p: _axes(p) >= 2, params)
+
+
+def vectors(params: PyTree) -> PyTree:
+    """Select the leaves of one axis or none: biases, and the scales of norms."""
+    return jax.tree.map(lambda p: 0 <= _axes(p) < 2, params)
+
+
+@selector
+def by_path(*globs: str) -> Callable[[PyTree], PyTree]:
+    """Select the leaves whose path matches one of the patterns.
+
+    The path of a leaf is its keys, fields and indices joined by "/", as in
+    "encoder/layers/0/kernel". A `*` stands for any text, also across a "/", `?` for a
+    character and `[ab]` for one of these. The `/value` that Flax NNX appends to the
+    path of a variable may be left out.
+
+    Args:
+      *globs: one or more patterns, such as "*/kernel" or "head/*". Case matters.
+
+    Raises:
+      TypeError: if a pattern is not a string.
+      ValueError: if there is no pattern; when it is applied, if no path matches any.
+    """
+    if not globs:
+        raise refuse("globs", (), "one pattern or more")
+    for glob in globs:
+        if not isinstance(glob, str):
+            raise TypeError(f"by_path: {show(glob)} is not a string.")
+
+    def matches(path: Any) -> bool:
+        names = {jax.tree_util.keystr(path, simple=True, separator="/")}
+        if path and path[-1] == jax.tree_util.GetAttrKey("value"):
+            names.add(jax.tree_util.keystr(path[:-1], simple=True, separator="/"))
+        return any(fnmatch.fnmatchcase(n, glob) for n in names for glob in globs)
+
+    def select(params: PyTree) -> PyTree:
+        flat = tree.flatten(params)
+        marks = [matches(path) for path in flat.paths]
+        if marks and not any(marks):
+            paths = [
+                jax.tree_util.keystr(p, simple=True, separator="/") for p in flat.paths
+            ]
+            shown = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
+            patterns = ", ".join(map(show, globs))
+            raise ValueError(f"by_path({patterns}) matches no leaf; there are {shown}.")
+        return _holed(flat, marks)
+
+    return select
+
+
+@selector
+def everything_but(*selectors: Any) -> Callable[[PyTree], PyTree]:
+    """Select the leaves that none of these selects.
+
+    Args:
+      *selectors: selectors of any form.
+    """
+
+    def select(params: PyTree) -> PyTree:
+        flat = tree.flatten(params)
+        chosen = [selection(s, params, "everything_but") for s in selectors]
+        marks = [not any(column) for column in zip(*chosen, strict=True)]
+        return _holed(flat, marks if chosen else [True] * len(flat.leaves))
+
+    return select
+
+
+def labels(selector: Any, params: PyTree, who: Any = "labels") -> list[Any]:
+    """The label of each leaf, None leaves among them.
+
+    Args:
+      selector: see the head of this module.
+      params: the parameters, or anything of their structure.
+      who: what to name in an error.
+
+    Raises:
+      ValueError: by path, if the selector's tree has another structure.
+    """
+    flat = tree.flatten(params)
+    if not flat.leaves:
+        return []
+    if _takes_path_and_leaf(selector):
+        pairs = zip(flat.paths, flat.leaves, strict=True)
+        return [None if x is None else selector(path, x) for path, x in pairs]
+    if _is_function(selector):
+        selector = selector(params)
+    prefix = tree.flatten(selector)
+    subtrees = prefix.match(params, "mask", "params", who)
+    found: list[Any] = []
+    for label, subtree in zip(prefix.leaves, subtrees, strict=True):
+        found += [label] * len(tree.flatten(subtree).leaves)
+    return found
+
+
+def selection(mask: Any, params: PyTree, who: Any = "mask") -> list[bool]:
+    """For each leaf, None leaves among them: whether the mask selects it.
+
+    Args:
+      mask: None for every leaf, or a selector of booleans.
+      params: the parameters, or anything of their structure.
+      who: what to name in an error.
+
+    Raises:
+      TypeError: by path, if a mark is not a boolean.
+      ValueError: by path, if the mask has another structure.
+    """
+    flat = tree.flatten(params)
+    if mask is None:
+        return [True] * len(flat.leaves)
+    marks = labels(mask, params, who)
+    for path, mark, leaf in zip(flat.paths, marks, flat.leaves, strict=False):
+        if not (_is_bool(mark) or leaf is None):
+            raise TypeError(
+                f"{who}: mask{tree.keystr(path)} is {show(mark)}; "
+                "expected True or False."
+            )
+    return [bool(mark) for mark in marks]
+
+
+def only(flat: tree.Flat, leaves: Sequence[Any], marks: Sequence[bool]) -> PyTree:
+    """A tree of the marked leaves, with None for the others."""
+    pairs = zip(leaves, marks, strict=True)
+    return flat.structure.unflatten([x if mark else None for x, mark in pairs])
+
+
+def _holed(flat: tree.Flat, marks: Sequence[bool]) -> PyTree:
+    """The marks as a tree, with None where the tree has None."""
+    return only(flat, marks, [x is not None for x in flat.leaves])
+
+
+def _axes(leaf: Any) -> int:
+    """The number of axes; of what is no array, such as a function, -1."""
+    return jnp.ndim(leaf) if is_number(leaf) or hasattr(leaf, "shape") else -1
+
+
+def _is_function(selector: Any) -> bool:
+    # A callable that is a node, such as an Equinox module, is a tree.
+    if isinstance(selector, Selector | jax.tree_util.Partial):
+        return True
+    return callable(selector) and jax.tree_util.all_leaves([selector])
+
+
+def _required_arguments(function: Any) -> int:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    positional = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+    return sum(p.kind in positional and p.default is p.empty for p in parameters)
+
+
+def _takes_path_and_leaf(selector: Any) -> bool:
+    if isinstance(selector, Selector) or not _is_function(selector):
+        return False
+    return _required_arguments(selector) == 2
+
+
+def _is_bool(x: Any) -> bool:
+    if isinstance(x, bool):
+        return True
+    return not isinstance(x, jax.core.Tracer) and (
+        getattr(x, "dtype", None) == jnp.bool_ and jnp.shape(x) == ()
+    )
