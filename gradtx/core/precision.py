@@ -27,6 +27,19 @@ def out_dtype(g: jax.Array, p: Any) -> Any:
     return g.dtype if p is None else promote(g.dtype, as_array(p).dtype)
 
 
+def zero_updates(updates: Any, params: Any, who: Any) -> Any:
+    """Updates of zero, in the dtypes that transforming these updates would give."""
+    flat = tree.flatten(updates)
+    ps: Sequence[Any] = [None] * len(flat.leaves)
+    if params is not None:
+        ps = flat.match(params, "updates", "params", who)
+    zeros = [
+        None if g is None else jnp.zeros_like(g, dtype=out_dtype(g, p))
+        for g, p in zip(flat.leaves, ps, strict=True)
+    ]
+    return flat.structure.unflatten(zeros)
+
+
 def wide_dtype(arrays: Any, *dtypes: Any) -> Any:
     found = [x.dtype for x in jax.tree.leaves(arrays)]
     return at_least_float32(

@@ -5,12 +5,15 @@ its own state, the fields whose names begin with `inner` hold what is inside.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import jax
 
 from gradtx.core.call import calling
 from gradtx.core.check import show
 from gradtx.core.extra import declare, extra_args, passed_on, refuse_unknown
+from gradtx.core.numerics import as_array
 from gradtx.core.rule import Pair, check_fields
 
 
@@ -91,6 +94,31 @@ def wrapper(
     declare(update_fn, taken)
     declare_parts(update_fn, parts)
     return Pair(init, update_fn)
+
+
+def run_if(
+    condition: jax.Array,
+    pair: Pair,
+    updates: Any,
+    state: Any,
+    params: Any,
+    extra: Mapping[str, Any],
+    otherwise: Any,
+) -> tuple[Any, Any]:
+    """What a pair gives where the condition holds; else `otherwise` and the same state.
+
+    Only the branch that is taken is computed, unless `vmap` turns it into a selection.
+    """
+
+    def run() -> tuple[Any, Any]:
+        out, new = pair.update(updates, state, params, **extra)
+        return jax.tree.map(_like, (out, new), (otherwise, state))
+
+    return jax.lax.cond(condition, run, lambda: (otherwise, state))
+
+
+def _like(x: Any, other: Any) -> jax.Array:
+    return as_array(x).astype(as_array(other).dtype)
 
 
 def declare_parts(update: Any, parts: Callable[[Any], Sequence[Part]]) -> None:

@@ -3,12 +3,10 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
 from gradtx.core import tree
 from gradtx.core.call import calling, checked
 from gradtx.core.check import show
-from gradtx.core.precision import out_dtype
+from gradtx.core.precision import zero_updates
 from gradtx.core.rule import Pair
 from gradtx.core.select import everything_but, labels, only, selection
 from gradtx.core.transformation import (
@@ -136,6 +134,7 @@ def partition(
 
     def update(updates: Any, state: PartitionState, params: Any, **extra: Any) -> Any:
         split = _Split(who, updates, params)
+        frozen = zero_updates(updates, params, who)
         outs, states = [], {}
         for label, marks in marks_of(split.reference).items():
             mine = extra
@@ -145,7 +144,7 @@ def partition(
             out, inner_state = split.run(pairs[label], marks, inner_state, mine)
             outs.append((marks, out))
             states[label] = MaskedState(inner_state)
-        return split.merged(outs, split.zeros()), PartitionState(states)
+        return split.merged(outs, tree.flatten(frozen).leaves), PartitionState(states)
 
     def parts(state: PartitionState) -> list[Part]:
         states = state.inner_states
@@ -221,13 +220,6 @@ class _Split:
             for i, mark in enumerate(marks):
                 leaves[i] = out[i] if mark else leaves[i]
         return self.flat.structure.unflatten(leaves)
-
-    def zeros(self) -> list[Any]:
-        ps = [None] * len(self.flat.leaves) if self.params is None else self.params
-        return [
-            None if g is None else jnp.zeros_like(g, dtype=out_dtype(g, p))
-            for g, p in zip(self.flat.leaves, ps, strict=True)
-        ]
 
     def like_updates(self, x: Any, marks: list[bool]) -> Any:
         """An extra argument, with None where there is no mark if it is such a tree."""
