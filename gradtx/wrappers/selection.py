@@ -134,7 +134,6 @@ def partition(
 
     def update(updates: Any, state: PartitionState, params: Any, **extra: Any) -> Any:
         split = _Split(who, updates, params)
-        frozen = zero_updates(updates, params, who)
         outs, states = [], {}
         for label, marks in marks_of(split.reference).items():
             mine = extra
@@ -144,6 +143,7 @@ def partition(
             out, inner_state = split.run(pairs[label], marks, inner_state, mine)
             outs.append((marks, out))
             states[label] = MaskedState(inner_state)
+        frozen = zero_updates(updates, params, who)
         return split.merged(outs, tree.flatten(frozen).leaves), PartitionState(states)
 
     def parts(state: PartitionState) -> list[Part]:
