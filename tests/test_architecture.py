@@ -15,6 +15,7 @@ FLOORS = {
     "regularizers": 2,
     "transforms": 3,
     "wrappers": 3,
+    "inspection": 3,
     "optimizers": 4,
     "tour": 6,
 }

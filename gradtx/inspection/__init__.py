@@ -1,0 +1,1 @@
+"""Looking inside: what a transformation holds, and with which numbers it works."""
