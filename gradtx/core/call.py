@@ -62,8 +62,10 @@ class Value:
     _arrays: tuple[Any, ...]
     _content: Any
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, pytree: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not pytree:
+            return
         jax.tree_util.register_pytree_with_keys(
             cls, _flatten_with_keys, functools.partial(_unflatten, cls), _flatten
         )

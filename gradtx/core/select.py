@@ -26,8 +26,11 @@ from gradtx.core.check import is_number, show
 from gradtx.core.tree import PyTree
 
 
-class Selector(Value):
-    """A function from the parameters to a tree of booleans, as a value."""
+class Selector(Value, pytree=False):
+    """A function from the parameters to a tree of booleans, as a value.
+
+    Unlike other values it is a leaf, as functions are: so Optax takes it for one.
+    """
 
     def __call__(self, params: PyTree) -> PyTree:
         """For each leaf, whether it is selected."""
@@ -177,9 +180,8 @@ def _axes(leaf: Any) -> int:
 
 def _is_function(selector: Any) -> bool:
     # A callable that is a node, such as an Equinox module, is a tree.
-    if isinstance(selector, Selector | jax.tree_util.Partial):
-        return True
-    return callable(selector) and jax.tree_util.all_leaves([selector])
+    leaf = jax.tree_util.all_leaves([selector])
+    return callable(selector) and (leaf or isinstance(selector, jax.tree_util.Partial))
 
 
 def _required_arguments(function: Any) -> int:
@@ -195,9 +197,7 @@ def _required_arguments(function: Any) -> int:
 
 
 def _takes_path_and_leaf(selector: Any) -> bool:
-    if isinstance(selector, Selector) or not _is_function(selector):
-        return False
-    return _required_arguments(selector) == 2
+    return _is_function(selector) and _required_arguments(selector) == 2
 
 
 def _is_bool(x: Any) -> bool:

@@ -35,13 +35,14 @@ class Flat(NamedTuple):
             raise ValueError(f"{who}: {difference}") from None
 
     def _difference(self, other: PyTree, this_name: str, name: str) -> str:
+        # This tree may be a prefix of the other, so paths need only begin alike.
         theirs = [path for path, _ in leaves_with_path(other)]
         for path in self.paths:
-            if path not in theirs:
+            if not any(their[: len(path)] == path for their in theirs):
                 return f"{this_name}{keystr(path)} has no counterpart in {name}."
-        for path in theirs:
-            if path not in self.paths:
-                return f"{name}{keystr(path)} has no counterpart in {this_name}."
+        for their in theirs:
+            if not any(their[: len(path)] == path for path in self.paths):
+                return f"{name}{keystr(their)} has no counterpart in {this_name}."
         structure = jax.tree.structure(other, is_leaf=_is_none)
         return (
             f"{this_name} and {name} have the same leaves in different containers: "

@@ -1,0 +1,277 @@
+"""Selectors, and the transformations that act on some leaves and not on others."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import gradtx
+from gradtx import by_path, everything_but, matrices, vectors
+
+PARAMS = {
+    "encoder": [{"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}, None],
+    "head": {"kernel": jnp.ones((3, 1)), "bias": jnp.ones(1), "scale": jnp.ones(())},
+}
+GRADS = jax.tree.map(lambda p: 0.5 * p, PARAMS)
+
+
+def chosen(selector, params=PARAMS):
+    """The paths that a selector selects."""
+    flat = jax.tree_util.tree_flatten_with_path(params, is_leaf=lambda x: x is None)[0]
+    marks = gradtx.tree.selection(selector, params)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for (path, leaf), mark in zip(flat, marks, strict=True)
+        if mark and leaf is not None
+    }
+
+
+KERNELS = {"encoder/0/kernel", "head/kernel"}
+BIASES = {"encoder/0/bias", "head/bias"}
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        (matrices, KERNELS),
+        (vectors, BIASES | {"head/scale"}),
+        (by_path("*/kernel"), KERNELS),
+        (by_path("*/kernel", "head/*"), KERNELS | {"head/bias", "head/scale"}),
+        (by_path("*/0/bias"), {"encoder/0/bias"}),
+        (by_path("head/[bs]*"), {"head/bias", "head/scale"}),
+        (everything_but(), KERNELS | BIASES | {"head/scale"}),
+        (everything_but(by_path("*/bias")), KERNELS | {"head/scale"}),
+        (everything_but(matrices, by_path("*/scale")), BIASES),
+        (everything_but({"encoder": True, "head": False}), chosen({"encoder": False, "head": True})),
+        (lambda path, leaf: leaf.ndim == 1, BIASES),
+        (lambda path, leaf: path[-1].key == "scale", {"head/scale"}),
+        (lambda params: jax.tree.map(lambda p: p.ndim == 1, params), BIASES),
+        (lambda params, axes=2: jax.tree.map(lambda p: p.ndim == axes, params), KERNELS),
+        (True, KERNELS | BIASES | {"head/scale"}),
+        ({"encoder": True, "head": False}, {"encoder/0/kernel", "encoder/0/bias"}),
+    ],
+)  # fmt: skip
+def test_what_is_selected(selector, expected):
+    assert chosen(selector) == expected
+
+
+def test_selectors_are_mask_functions_of_optax():
+    for mask in (matrices, by_path("*/kernel"), everything_but(vectors)):
+        tx = optax.masked(optax.scale(-1.0), mask)
+        u, _ = tx.update(GRADS, tx.init(PARAMS))
+        assert u["head"]["kernel"].item(0) == -0.5
+        assert u["head"]["bias"].item() == 0.5
+
+
+def test_selectors_are_values():
+    selector = everything_but(by_path("*/bias", "*/scale"), matrices)
+    assert repr(selector) == "everything_but(by_path('*/bias', '*/scale'), matrices)"
+    assert eval(repr(selector), vars(gradtx)) == selector
+    assert gradtx.adamw(1e-3, mask=selector) == gradtx.adamw(1e-3, mask=selector)
+
+
+def test_the_paths_of_flax_variables_may_be_written_without_their_value():
+    state = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), nnx.Param)
+    for glob in ("kernel", "kernel/value", "*kernel"):
+        assert chosen(by_path(glob), state) == {"kernel/value"}
+
+
+def test_a_pattern_that_matches_nothing_is_refused():
+    with pytest.raises(
+        ValueError, match=r"by_path\('\*/kernl'\) matches no leaf; there are enc"
+    ):
+        chosen(by_path("*/kernl"))  # fmt: skip
+    with pytest.raises(ValueError, match="matches no leaf"):
+        chosen(everything_but(by_path("*/kernl")))
+    with pytest.raises(ValueError, match="globs must be one pattern or more"):
+        by_path()
+    with pytest.raises(TypeError, match="3 is not a string"):
+        by_path(3)
+
+
+def inner_state(tx):
+    """The paths of the parameters that a transformation keeps a first moment for."""
+    mu = gradtx.tree.get(tx.init(PARAMS), "mu")
+    return chosen(True, mu) & chosen(True)
+
+
+def test_unselected_leaves_pass_and_have_no_state():
+    tx = gradtx.masked(gradtx.adam(0.1), by_path("*/kernel"))
+    assert inner_state(tx) == KERNELS
+    u, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS)
+    alone = gradtx.adam(0.1)
+    kernel = GRADS["head"]["kernel"]
+    np.testing.assert_array_equal(
+        u["head"]["kernel"], alone.update(kernel, alone.init(kernel))[0]
+    )
+    assert u["head"]["bias"] is GRADS["head"]["bias"]
+
+
+def test_unselected_leaves_cost_no_arithmetic():
+    tx = gradtx.masked(gradtx.adam(0.1), by_path("head/bias"))
+    state = tx.init(PARAMS)
+    jaxpr = jax.make_jaxpr(tx.update)(GRADS, state, PARAMS)
+    sizes = {v.aval.size for e in jaxpr.eqns for v in e.outvars}
+    assert sizes == {1}
+    assert sum(x.size for x in jax.tree.leaves(state)) == 4  # mu, nu and two counts
+
+
+def test_partition_gives_each_its_own():
+    tx = gradtx.partition(
+        {"decay": gradtx.adamw(0.1), "plain": gradtx.sgd(0.1, momentum=0.9)},
+        lambda path, leaf: "decay" if leaf.ndim == 2 else "plain",
+    )
+    state = tx.init(PARAMS)
+    assert set(state.inner_states) == {"decay", "plain"}
+    u, state = tx.update(GRADS, state, PARAMS)
+    np.testing.assert_allclose(u["head"]["scale"], -0.05)
+    np.testing.assert_allclose(u["head"]["kernel"], -0.1 - 1e-5, rtol=1e-6)
+    assert inner_state(tx) == KERNELS
+    trace = state.inner_states["plain"].inner_state[0].trace
+    assert trace["head"]["kernel"] is None
+    np.testing.assert_allclose(trace["head"]["bias"], 0.5)
+
+
+def test_leaves_labelled_none_are_frozen():
+    tx = gradtx.partition(
+        {"train": gradtx.adam(0.1)}, {"encoder": None, "head": "train"}
+    )
+    u, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS)
+    assert inner_state(tx) == {"head/kernel", "head/bias", "head/scale"}
+    assert not u["encoder"][0]["kernel"].any()
+    assert u["head"]["kernel"].all()
+
+
+def test_partition_by_a_selector():
+    tx = gradtx.partition({True: gradtx.scale(2.0), False: gradtx.scale(3.0)}, matrices)
+    u, _ = tx.update(GRADS, tx.init(PARAMS))
+    assert u["head"]["kernel"].item(0) == 1.0
+    assert u["head"]["bias"].item() == 1.5
+
+
+def test_what_belongs_to_the_whole_tree_goes_outside():
+    groups = {True: gradtx.scale(1.0), False: gradtx.scale(1.0)}
+    clip = gradtx.clip_by_global_norm(1.0)
+    outside = gradtx.chain(clip, gradtx.partition(groups, matrices))
+    inside = gradtx.partition({label: clip for label in groups}, matrices)
+    big = gradtx.tree.scale(100.0, GRADS)
+    norms = [
+        gradtx.global_norm(tx.update(big, tx.init(PARAMS))[0])
+        for tx in (outside, inside)
+    ]
+    np.testing.assert_allclose(norms, [1.0, 2**0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("polarity", ["freeze", "selective_transform"])
+def test_frozen_leaves_stay(polarity):
+    selector = by_path("encoder/*")
+    if polarity == "freeze":
+        tx = gradtx.chain(gradtx.adam(0.1), gradtx.freeze(selector))
+    else:
+        tx = gradtx.selective_transform(gradtx.adam(0.1), freeze_mask=selector)
+        assert inner_state(tx) == {"head/kernel", "head/bias", "head/scale"}
+    u, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS)
+    assert not any(x.any() for x in jax.tree.leaves(u["encoder"]))
+    assert all(x.all() for x in jax.tree.leaves(u["head"]))
+
+
+@pytest.mark.parametrize("labels", [
+    {"encoder": "a", "head": "b"},
+    lambda params: {"encoder": "a", "head": "b"},
+])  # fmt: skip
+def test_partition_equals_optaxs(labels):
+    ours = gradtx.partition({"a": gradtx.adam(0.1), "b": gradtx.sgd(0.1)}, labels)
+    theirs = optax.partition({"a": optax.adam(0.1), "b": optax.sgd(0.1)}, labels)
+    with jax.numpy_dtype_promotion("standard"):
+        expected, _ = theirs.update(GRADS, theirs.init(PARAMS), PARAMS)
+    u, _ = ours.update(GRADS, ours.init(PARAMS), PARAMS)
+    for a, b in zip(jax.tree.leaves(u), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_optaxs_transformations_inside(lenient):
+    tx = gradtx.partition({True: optax.adam(0.1), False: optax.set_to_zero()}, matrices)
+    u, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS)
+    assert u["head"]["kernel"].all()
+    assert not u["head"]["bias"].any()
+
+
+def test_extra_arguments_may_be_masked_like_the_updates():
+    def init(params):
+        return gradtx.EmptyState()
+
+    def update(updates, state, params=None, *, targets):
+        return gradtx.tree.sub(targets, updates), state
+
+    inner = gradtx.GradientTransformation(init, update)
+    tx = gradtx.masked(inner, matrices, mask_compatible_extra_args=True)
+    u, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS, targets=PARAMS)
+    assert u["head"]["kernel"].item(0) == 0.5
+    both = gradtx.partition(
+        {True: inner, False: inner}, matrices, mask_compatible_extra_args=True
+    )
+    u, _ = both.update(GRADS, both.init(PARAMS), PARAMS, targets=PARAMS)
+    assert all((x == 0.5).all() for x in jax.tree.leaves(u))
+
+
+REFUSED = [
+    (lambda: gradtx.masked(gradtx.adam, matrices), "masked: inner is adam; .*not called"),
+    (lambda: gradtx.masked(gradtx.l1(0.1), matrices), r"masked: inner is l1\(0.1\); expected a"),
+    (lambda: gradtx.partition([gradtx.adam(0.1)], matrices), "partition: transforms is .*expected a mapping"),
+    (lambda: gradtx.partition({"a": 3}, matrices), r"partition: transforms\['a'\] is 3"),
+    (lambda: gradtx.masked(gradtx.adam(0.1), {"encoder": True}).init(PARAMS), r"params\['head'\]\['bias'\] has no counterpart in mask"),
+    (lambda: gradtx.masked(gradtx.adam(0.1), {"encoder": 1, "head": True}).init(PARAMS), r"mask\['encoder'\]\[0\]\['bias'\] is 1; expected True or False"),
+    (lambda: gradtx.masked(gradtx.adam(0.1), lambda path, leaf: "yes").init(PARAMS), r"mask\['encoder'\]\[0\]\['bias'\] is 'yes'"),
+    (lambda: gradtx.partition({"a": gradtx.adam(0.1)}, {"encoder": "a", "head": "z"}).init(PARAMS), r"partition: \['head'\]\['bias'\] has the label 'z'; the labels of transforms are 'a'"),
+    (lambda: gradtx.partition({"a": gradtx.adam(0.1)}, {"encoder": "a"}).init(PARAMS), r"params\['head'\]\['bias'\] has no counterpart"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSED, ids=[m for _, m in REFUSED])
+def test_wrong_selections_are_refused(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+class Model(eqx.Module):
+    weight: jax.Array
+    bias: jax.Array
+
+    def __call__(self, x):
+        raise AssertionError("a module is a tree, and is not called")
+
+
+def test_a_module_that_is_callable_is_a_tree():
+    model = Model(jnp.ones((2, 2)), jnp.ones(2))
+    labels, mask = Model("a", "b"), Model(True, False)
+    transformations = [
+        gradtx.partition({"a": gradtx.scale(2.0), "b": gradtx.set_to_zero()}, labels),
+        gradtx.chain(gradtx.scale(2.0), gradtx.freeze(Model(False, True))),
+        gradtx.selective_transform(gradtx.scale(2.0), freeze_mask=Model(False, True)),
+        gradtx.chain(
+            gradtx.masked(gradtx.scale(2.0), mask),
+            gradtx.masked(gradtx.set_to_zero(), everything_but(mask)),
+        ),
+    ]
+    for tx in transformations:
+        u, _ = tx.update(model, tx.init(model), model)
+        assert u.weight.item(0) == 2.0
+        assert u.bias.item(0) == 0.0
+
+
+def test_masks_may_be_nested():
+    tx = gradtx.masked(gradtx.masked(gradtx.scale(2.0), matrices), by_path("head/*"))
+    u, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+    assert u["head"]["kernel"].item(0) == 2.0
+    assert u["head"]["bias"].item(0) == u["encoder"][0]["kernel"].item(0) == 1.0
+
+
+def test_a_mask_of_the_parameters_is_taken_where_the_updates_are_of_another_dtype():
+    tx = gradtx.masked(gradtx.scale(2.0), lambda path, leaf: leaf.dtype == jnp.bfloat16)
+    p = {"a": jnp.ones(2, jnp.bfloat16), "b": jnp.ones(2)}
+    g = gradtx.tree.cast(p, jnp.float32)
+    u, _ = tx.update(g, tx.init(p), p)
+    assert (u["a"][0], u["b"][0]) == (2.0, 1.0)
