@@ -135,8 +135,9 @@ def test_vmap_over_a_batch_of_problems(row):
         _, state = tx.update(g, state, p)
         return tx.update(g, state, p)
 
-    batched = jax.vmap(step)(stack(ps), stack(gs))
-    alone = stack([step(p, g) for p, g in zip(ps, gs, strict=True)])
+    batched = jax.jit(jax.vmap(step))(stack(ps), stack(gs))
+    alone = jax.jit(step)
+    alone = stack([alone(p, g) for p, g in zip(ps, gs, strict=True)])
     chex.assert_trees_all_close(batched, alone, rtol=1e-5, atol=1e-6)
 
 
@@ -270,7 +271,7 @@ def test_arrays_are_leaves_and_do_not_retrace(row, hyper):
         assert len(jax.tree.leaves(tx)) == 1
         ours = step(tx, g, tx.init(p), p)
         constant = row.make(**{hyper: value})
-        plain = constant.update(g, constant.init(p), p)
+        plain = compiled(constant)(g, constant.init(p), p)
         chex.assert_trees_all_close(ours, plain, rtol=2e-5, atol=1e-6)
         assert eval(repr(tx), namespace()) == tx
     assert len(traces) == 1
@@ -286,9 +287,11 @@ def test_arrays_are_mapped_over_and_differentiated(row, hyper):
         return gradtx.global_norm(u)
 
     values = jnp.asarray([0.25, 0.5, 1.0]) * row.hypers[hyper]
-    mapped = jax.vmap(norm_after)(values)
-    np.testing.assert_allclose(mapped, [norm_after(v) for v in values], rtol=1e-5)
-    assert np.isfinite(jax.vmap(jax.grad(norm_after))(values)).all()
+    both = jax.value_and_grad(norm_after)
+    mapped, slopes = jax.jit(jax.vmap(both))(values)
+    alone = jax.jit(norm_after)
+    np.testing.assert_allclose(mapped, [alone(v) for v in values], rtol=1e-5)
+    assert np.isfinite(slopes).all()
 
 
 @each_scheduled
@@ -445,7 +448,7 @@ def test_half_precision_is_computed_in_float32(row, dtype):
 def test_float64_stays_float64(row, x64):
     tx, p = row.make(), params(jnp.float64)
     state = tx.init(p)
-    u, new = tx.update(grads(0, jnp.float64), state, p)
+    u, new = compiled(tx)(grads(0, jnp.float64), state, p)
     assert_same_types(u, p)
     assert_same_types(new, state)
     slots = [x.dtype for x in jax.tree.leaves(state) if x.ndim]
@@ -483,8 +486,8 @@ def test_the_derivative_of_an_update_at_zero_is_finite(row):
         u, _ = tx.update(g, state, p)
         return gradtx.tree.sum(u)
 
-    chex.assert_tree_all_finite(jax.grad(total, argnums=(0, 1))(zero, p))
-    chex.assert_tree_all_finite(jax.grad(total, argnums=(0, 1))(zero, zero))
+    slopes = jax.jit(jax.grad(total, argnums=(0, 1)))
+    chex.assert_tree_all_finite((slopes(zero, p), slopes(zero, zero)))
 
 
 BOUNDS = {

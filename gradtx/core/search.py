@@ -48,6 +48,9 @@ def get(
 ) -> Any:
     """The one value called `key`, or the default.
 
+    Of several called "count" it is the first of the outermost: the links of a chain
+    all count the same updates.
+
     Args:
       tree: a state, or any pytree.
       key: a dictionary's key, a field, or the name of a NamedTuple or dataclass.
@@ -58,7 +61,7 @@ def get(
       KeyError: naming their paths, if there are several.
     """
     found = get_all_with_path(tree, key, filtering)
-    if len(found) > 1:
+    if len(found) > 1 and key != "count":
         paths = ", ".join(keystr(path) or "the tree itself" for path, _ in found)
         raise KeyError(f"get: several values are called {key!r}: {paths}.")
     return found[0][1] if found else default
