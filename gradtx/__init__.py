@@ -7,7 +7,15 @@ that made it. A transformation is a pure pair `(init, update)`; `chain` composes
 import numpy as np  # noqa: F401 - eval(repr(tx), vars(gradtx)) may need it
 from jax import numpy as jnp  # noqa: F401
 
-from gradtx import regularizers, schedules, transforms, tree, wrappers
+from gradtx import (
+    inspection,
+    optimizers,
+    regularizers,
+    schedules,
+    transforms,
+    tree,
+    wrappers,
+)
 from gradtx.core.call import recorded
 from gradtx.core.check import Decay, Hyper, LearningRate, NonNegative
 from gradtx.core.lift import debias, leafwise, treewise, zeros_like
@@ -45,66 +53,13 @@ from gradtx.core.transformation import (
     with_extra_args_support,
 )
 from gradtx.core.update import apply_updates, incremental_update, periodic_update
+from gradtx.inspection import *
 from gradtx.interop import to_optax
-from gradtx.optimizers import adam, adamw, rmsprop, sgd
-from gradtx.regularizers import (
-    AddDecayedWeightsState,
-    AddRegularizerState,
-    Penalty,
-    ProximalState,
-    Regularizer,
-    add_decayed_weights,
-    add_regularizer,
-    elastic_net,
-    l1,
-    l2,
-    proximal,
-    regularizer,
-)
-from gradtx.schedules import (
-    Schedule,
-    constant_schedule,
-    cosine_decay_schedule,
-    cosine_restarts_schedule,
-    exponential_decay,
-    join_schedules,
-    linear_schedule,
-    linear_warmup,
-    piecewise_constant_schedule,
-    schedule,
-    sgdr_schedule,
-    step_decay_schedule,
-    warmup_constant_schedule,
-    warmup_cosine_decay_schedule,
-)
-from gradtx.transforms import (
-    ClipByGlobalNormState,
-    ClipState,
-    ScaleByAdamState,
-    ScaleByRmsState,
-    ScaleByRStdDevState,
-    ScaleByScheduleState,
-    ScaleState,
-    TraceState,
-    clip,
-    clip_by_global_norm,
-    scale,
-    scale_by_adam,
-    scale_by_learning_rate,
-    scale_by_rms,
-    scale_by_schedule,
-    scale_by_stddev,
-    trace,
-)
-from gradtx.wrappers import (
-    MaskedState,
-    PartitionState,
-    freeze,
-    masked,
-    multi_transform,
-    partition,
-    selective_transform,
-)
+from gradtx.optimizers import *
+from gradtx.regularizers import *
+from gradtx.schedules import *
+from gradtx.transforms import *
+from gradtx.wrappers import *
 
 __version__ = "0.1.0"
 
@@ -136,9 +91,14 @@ __all__ = [
     "stateless_with_tree_map",
     "to_optax",
     "transformation",
-    "tree",
     "treewise",
     "with_extra_args_support",
+    # selectors
+    "Selector",
+    "by_path",
+    "everything_but",
+    "matrices",
+    "vectors",
     # numerics
     "abs_sq",
     "global_norm",
@@ -147,75 +107,21 @@ __all__ = [
     "safe_norm",
     "safe_root_mean_squares",
     "zeros_like",
-    # schedules
-    "Schedule",
-    "constant_schedule",
-    "cosine_decay_schedule",
-    "cosine_restarts_schedule",
-    "exponential_decay",
-    "join_schedules",
-    "linear_schedule",
-    "linear_warmup",
-    "piecewise_constant_schedule",
-    "schedule",
-    "schedules",
-    "sgdr_schedule",
-    "step_decay_schedule",
-    "warmup_constant_schedule",
-    "warmup_cosine_decay_schedule",
-    # regularizers
-    "AddDecayedWeightsState",
-    "AddRegularizerState",
-    "Penalty",
-    "ProximalState",
-    "Regularizer",
-    "add_decayed_weights",
-    "add_regularizer",
-    "elastic_net",
-    "l1",
-    "l2",
-    "proximal",
-    "regularizer",
+    # the rooms, by theme, and what each lists
+    "inspection",
+    "optimizers",
     "regularizers",
-    # transforms
-    "ClipByGlobalNormState",
-    "ClipState",
-    "ScaleByAdamState",
-    "ScaleByRStdDevState",
-    "ScaleByRmsState",
-    "ScaleByScheduleState",
-    "ScaleState",
-    "TraceState",
-    "clip",
-    "clip_by_global_norm",
-    "scale",
-    "scale_by_adam",
-    "scale_by_learning_rate",
-    "scale_by_rms",
-    "scale_by_schedule",
-    "scale_by_stddev",
-    "trace",
+    "schedules",
     "transforms",
-    # selection
-    "MaskedState",
-    "PartitionState",
-    "Selector",
-    "by_path",
-    "everything_but",
-    "freeze",
-    "masked",
-    "matrices",
-    "multi_transform",
-    "partition",
-    "selective_transform",
-    "vectors",
+    "tree",
     "wrappers",
-    # optimizers
-    "adam",
-    "adamw",
-    "rmsprop",
-    "sgd",
 ]
+__all__ += schedules.__all__
+__all__ += regularizers.__all__
+__all__ += transforms.__all__
+__all__ += wrappers.__all__
+__all__ += optimizers.__all__
+__all__ += inspection.__all__
 
 # Tracebacks, pickles and help() say gradtx.adamw, wherever the file may move.
 for _public in [globals()[_name] for _name in __all__]:

@@ -1,5 +1,7 @@
 """Bridges to other libraries, which are imported only when a bridge is crossed."""
 
+import copy
+import sys
 from typing import Any
 
 from gradtx.core.transformation import GradientTransformation
@@ -21,3 +23,23 @@ def to_optax(tx: GradientTransformation) -> Any:
     import optax
 
     return optax.GradientTransformationExtraArgs(*as_pair(tx, "to_optax", "tx"))
+
+
+def register_with_flax(kind: type) -> None:
+    """Let Flax, where it has been imported, write and read a kind of dictionary.
+
+    It looks up exact types, so that a subclass of dict is unknown to it.
+    """
+    flax: Any = sys.modules.get("flax.serialization")
+    if flax is None or flax.is_serializable(kind):
+        return
+
+    def write(values: dict[str, Any]) -> Any:
+        return flax.to_state_dict(dict(values))
+
+    def read(values: dict[str, Any], stored: Any) -> Any:
+        new = copy.copy(values)
+        dict.update(new, flax.from_state_dict(dict(values), stored))
+        return new
+
+    flax.register_serialization_state(kind, write, read)

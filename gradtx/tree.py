@@ -4,7 +4,6 @@ from gradtx.core.arithmetic import (
     add,
     add_scale,
     allclose,
-    bias_correction,
     cast,
     cast_like,
     clip,
@@ -20,13 +19,17 @@ from gradtx.core.arithmetic import (
     scale,
     sub,
     sum,
-    update_infinity_moment,
-    update_moment,
-    update_moment_per_elem_norm,
     vdot,
     where,
 )
-from gradtx.core.search import NamedTupleKey, get, get_all_with_path, map_params, set
+from gradtx.core.moments import (
+    bias_correction,
+    update_infinity_moment,
+    update_moment,
+    update_moment_per_elem_norm,
+)
+from gradtx.core.roles import map_params, state_sharding
+from gradtx.core.search import NamedTupleKey, get, get_all_with_path, set
 from gradtx.core.select import labels, selection
 from gradtx.core.tree import (
     batch_shape,
@@ -70,6 +73,7 @@ __all__ = [
     "set",
     "size",
     "split_key_like",
+    "state_sharding",
     "sub",
     "sum",
     "unwrap_random_key_data",

@@ -23,10 +23,14 @@ class Row:
     parts: tuple[Any, ...] = ()
     kind: str = "elementwise"
     needs_params: bool = False
+    cycle: int = 1  # calls to an update; the others give zeros
     passes: bool = False  # what it does not select, it does not look at
+    value: bool = False  # it needs value=..., and is given 1.0
+    by_place: bool = False  # what it does to a leaf depends on the leaf's place
 
     def make(self, **hypers: Any) -> Any:
-        return self.factory(*self.parts, **{**self.hypers, **self.other, **hypers})
+        tx = self.factory(*self.parts, **{**self.hypers, **self.other, **hypers})
+        return with_value(tx) if self.value else tx
 
     def __str__(self) -> str:
         return repr(self.make())
@@ -38,6 +42,24 @@ def double(updates, params):
 
 def flip(update, param):
     return -update
+
+
+def halve(params):
+    return gradtx.tree.scale(0.5, params)
+
+
+def even(step):
+    return step % 2 == 0
+
+
+@gradtx.transformation
+def with_value(inner):
+    """Give a transformation that needs `value` a loss that does not fall."""
+
+    def update(updates, state, params=None, **extra):
+        return inner.update(updates, state, params, **{"value": 1.0, **extra})
+
+    return gradtx.Pair(inner.init, update)
 
 
 def handmade_init(params):
@@ -64,6 +86,27 @@ ROWS = [
     Row(gradtx.scale_by_learning_rate, LR),
     Row(gradtx.clip, {"max_delta": 0.3}),
     Row(gradtx.clip_by_global_norm, {"max_norm": 0.5}, kind="treewise"),
+    Row(gradtx.clip_by_block_rms, {"threshold": 0.3}, kind="leafwise"),
+    Row(
+        gradtx.adaptive_grad_clip,
+        {"clipping": 0.1, "eps": 1e-2},
+        kind="leafwise",
+        needs_params=True,
+    ),
+    Row(gradtx.centralize, kind="leafwise"),
+    Row(
+        gradtx.normalize_by_update_norm,
+        {"scale_factor": 2.0, "eps": 1e-6},
+        kind="treewise",
+    ),
+    Row(
+        gradtx.add_noise,
+        {"eta": 0.1, "gamma": 0.55},
+        {"key": 0},
+        kind="treewise",
+        by_place=True,
+    ),
+    Row(gradtx.ema, {"decay": 0.9}),
     Row(gradtx.trace, {"decay": 0.9}),
     Row(gradtx.trace, {"decay": 0.9}, {"nesterov": True}),
     Row(gradtx.scale_by_rms, {"decay": 0.9, "eps": 1e-8, "initial_scale": 0.1}),
@@ -81,6 +124,9 @@ ROWS = [
     Row(gradtx.add_regularizer, parts=(NET,), needs_params=True),
     Row(gradtx.proximal, LR, parts=(L1,), needs_params=True),
     Row(gradtx.proximal, LR, parts=(NET,), needs_params=True),
+    Row(gradtx.keep_params_nonnegative, needs_params=True),
+    Row(gradtx.project, parts=(halve,), needs_params=True),
+    Row(gradtx.flatten, parts=(gradtx.adamw(0.1),), needs_params=True),
     Row(gradtx.sgd, LR),
     Row(gradtx.sgd, {**LR, "momentum": 0.9}, {"nesterov": True}),
     Row(gradtx.rmsprop, {**LR, "decay": 0.9, "eps": 1e-6}),
@@ -124,6 +170,27 @@ ROWS = [
         parts=(gradtx.adam(0.1),),
         kind="leafwise",
         passes=True,
+    ),
+    Row(gradtx.accumulate, parts=(gradtx.adam(0.1), 1)),
+    Row(gradtx.accumulate, parts=(gradtx.adam(0.1), 2), cycle=2),
+    Row(gradtx.apply_every, {}, {"k": 2}, cycle=2),
+    Row(gradtx.snapshot, parts=("norm", gradtx.global_norm), passes=True),
+    Row(
+        gradtx.monitor,
+        parts=({"ema": gradtx.measure_with_ema(gradtx.global_norm, 0.9)},),
+        passes=True,
+    ),
+    Row(gradtx.inject_hyperparams(gradtx.adam), {**LR, "b2": 0.99}),
+    Row(gradtx.zero_nans),
+    Row(gradtx.apply_if_finite, parts=(gradtx.adam(0.1),)),
+    Row(gradtx.skip_updates, parts=(gradtx.adam(0.1), gradtx.skip_not_finite)),
+    Row(gradtx.conditionally_transform, parts=(gradtx.adam(0.1), even)),
+    Row(gradtx.conditionally_mask, parts=(gradtx.adam(0.1), even)),
+    Row(
+        gradtx.reduce_on_plateau,
+        {},
+        {"factor": 0.5, "patience": 1, "cooldown": 1},
+        value=True,
     ),
     Row(gradtx.with_extra_args_support, parts=(gradtx.scale_by_adam(),)),
     Row(gradtx.GradientTransformation, parts=(handmade_init, handmade_update)),

@@ -85,11 +85,10 @@ def test_no_module_is_long(path):
 
 @names
 def test_only_declared_packages_are_imported(path):
-    demo = (
-        {"matplotlib", "rich", "sklearn"}
-        if room(module_name(path)) == "tour"
-        else set()
-    )
+    demo = {
+        "inspection": {"matplotlib", "rich"},
+        "tour": {"matplotlib", "rich", "sklearn"},
+    }.get(room(module_name(path)), set())
     optional = {"optax"} if path.name == "interop.py" else set()
     allowed = {"gradtx", "jax", "numpy", *sys.stdlib_module_names, *demo, *optional}
     for node in ast.walk(ast.parse(path.read_text())):

@@ -302,8 +302,8 @@ def test_global_norm_of_half_precision():
     u, _ = clipped.update(g, clipped.init(g))
     np.testing.assert_allclose(gradtx.global_norm(g), 300 * 1000**0.5, rtol=1e-6)
     np.testing.assert_allclose(gradtx.global_norm(u), 1.0, rtol=1e-3)
-    many = [jnp.ones((), jnp.bfloat16)] * 4000
-    np.testing.assert_allclose(gradtx.global_norm(many), 4000**0.5, rtol=1e-6)
+    many = [jnp.ones((), jnp.bfloat16)] * 400  # a sum of bfloat16 ends at 256
+    np.testing.assert_allclose(gradtx.global_norm(many), 400**0.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-36, 1e-30, 1e-3, 1.0, 1e30, 1e38])

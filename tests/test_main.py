@@ -129,7 +129,7 @@ BAD = {
     "(" * 300 + "1" + ")" * 300: "is not an expression",
     "x" * 2000: "at most 1000 characters",
     "_a=sgd(0.1)": "is not a name",
-    "sgd(" + "9" * 400 + ")": "out of range",
+    "sgd(" + "9" * 400 + ")": "finite number",
     "scale(1 / 0)": "division by zero",
     "add_decayed_weights(0.1, mask={'no_such_layer': True})": "no_such_layer",
 }

@@ -1,127 +1,66 @@
-"""Arithmetic on pytrees, by the names of optax.tree. Public as `gradtx.tree`.
+"""Arithmetic on pytrees, by the names of optax.tree. Public as `gradtx.tree`."""
 
-Half precision is computed with in float32. Leaves of different dtypes are promoted,
-under strict promotion too; a scalar never changes the dtype of a leaf of its kind.
-"""
-
-import builtins
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from gradtx.core import numerics
-from gradtx.core.numerics import abs_sq, as_array, at_least_float32, lerp
+from gradtx.core.numerics import abs_sq, as_array
+from gradtx.core.promotion import (
+    as_dtype,
+    as_float,
+    as_scalar,
+    common_dtype,
+    compute,
+    computed_in,
+    float_of,
+)
 from gradtx.core.tree import PyTree, flatten, keystr, map_matching
 
 _PAIR = ("tree_x", "tree_y")
-_KINDS = (jnp.bool_, jnp.integer, jnp.floating, jnp.complexfloating)
-
-
-def _kind(dtype: Any) -> int:
-    return [jnp.issubdtype(dtype, kind) for kind in _KINDS].index(True)
-
-
-def _common(*values: Any) -> Any:
-    """The dtype to which arrays, Python numbers and dtypes promote."""
-    with jax.numpy_dtype_promotion("standard"):
-        return jnp.result_type(*values)
-
-
-def _computed_in(*values: Any) -> Any:
-    dtype = _common(*values)
-    half = jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32
-    return jnp.dtype(jnp.float32) if half else dtype
-
-
-def _float_of(*values: Any) -> Any:
-    """The real dtype, float32 or better, in which these are computed with."""
-    return at_least_float32(_common(*values, 1.0))
-
-
-def _float(x: Any, dtype: Any) -> jax.Array:
-    """x in this real dtype, or in the complex dtype of that precision."""
-    return _as(x, _common(dtype, jnp.complex64) if jnp.iscomplexobj(x) else dtype)
-
-
-def _as(x: Any, dtype: Any) -> jax.Array:
-    # A conversion to the dtype it has would drop a weak type.
-    x = as_array(x)
-    return x if x.dtype == dtype else x.astype(dtype)
-
-
-def _scalar(who: str, name: str, value: Any) -> Any:
-    """A Python number, which keeps its double precision, or a 0-d array."""
-    if jnp.shape(value):
-        raise ValueError(
-            f"{who}: {name} has shape {jnp.shape(value)}; expected a scalar."
-        )
-    value = value.item() if isinstance(value, np.generic) else value
-    return value if _is_python(value) else as_array(value)
-
-
-def _is_python(value: Any) -> bool:
-    return isinstance(value, bool | int | float | complex)
-
-
-def _compute(f: Callable[..., Any], *leaves: Any, scalars: Sequence[Any] = ()) -> Any:
-    """f(*leaves, *scalars) in the leaves' common dtype; half precision through float32.
-
-    A scalar widens what is computed with; the result only where its kind is higher, as
-    a float is to integers.
-    """
-    leaves = tuple(map(as_array, leaves))
-    dtype = _common(*leaves)
-    if builtins.max([_kind(_common(s)) for s in scalars], default=0) > _kind(dtype):
-        dtype = _common(*leaves, *scalars)
-    wide = _computed_in(dtype, *scalars)
-    arrays = [_as(leaf, wide) for leaf in leaves]
-    numbers = [s if _is_python(s) else _as(s, wide) for s in scalars]
-    out = f(*arrays, *numbers)
-    return out if wide == dtype else _as(out, dtype)
 
 
 def add(tree_x: PyTree, tree_y: PyTree, *other_trees: PyTree) -> PyTree:
     """The sum of two or more trees."""
     trees = (tree_x, tree_y, *other_trees)
     names = (*_PAIR, *(f"other_trees[{i}]" for i in range(len(other_trees))))
-    total = functools.partial(_compute, lambda *xs: functools.reduce(operator.add, xs))
+    total = functools.partial(compute, lambda *xs: functools.reduce(operator.add, xs))
     return map_matching(total, "add", names, *trees)
 
 
 def sub(tree_x: PyTree, tree_y: PyTree) -> PyTree:
     """tree_x − tree_y."""
-    f = functools.partial(_compute, operator.sub)
+    f = functools.partial(compute, operator.sub)
     return map_matching(f, "sub", _PAIR, tree_x, tree_y)
 
 
 def mul(tree_x: PyTree, tree_y: PyTree) -> PyTree:
     """tree_x · tree_y, entry by entry."""
-    f = functools.partial(_compute, operator.mul)
+    f = functools.partial(compute, operator.mul)
     return map_matching(f, "mul", _PAIR, tree_x, tree_y)
 
 
 def div(tree_x: PyTree, tree_y: PyTree) -> PyTree:
     """tree_x / tree_y, entry by entry."""
-    f = functools.partial(_compute, operator.truediv)
+    f = functools.partial(compute, operator.truediv)
     return map_matching(f, "div", _PAIR, tree_x, tree_y)
 
 
 def scale(scalar: Any, tree: PyTree) -> PyTree:
     """scalar · tree, in the dtypes of the tree."""
-    scalars = (_scalar("scale", "scalar", scalar),)
-    return jax.tree.map(lambda x: _compute(operator.mul, x, scalars=scalars), tree)
+    scalars = (as_scalar("scale", "scalar", scalar),)
+    return jax.tree.map(lambda x: compute(operator.mul, x, scalars=scalars), tree)
 
 
 def add_scale(tree_x: PyTree, scalar: Any, tree_y: PyTree) -> PyTree:
     """tree_x + scalar · tree_y."""
-    scalars = (_scalar("add_scale", "scalar", scalar),)
-    f = functools.partial(_compute, lambda x, y, s: x + s * y, scalars=scalars)
+    scalars = (as_scalar("add_scale", "scalar", scalar),)
+    f = functools.partial(compute, lambda x, y, s: x + s * y, scalars=scalars)
     return map_matching(f, "add_scale", _PAIR, tree_x, tree_y)
 
 
@@ -129,14 +68,14 @@ def clip(tree: PyTree, min_value: Any = None, max_value: Any = None) -> PyTree:
     """The tree with its entries limited to [min_value, max_value]; None is no limit."""
     for name, limit in (("min_value", min_value), ("max_value", max_value)):
         if limit is not None:
-            bound = functools.partial(_bound, name, _scalar("clip", name, limit))
+            bound = functools.partial(_bound, name, as_scalar("clip", name, limit))
             tree = jax.tree.map(bound, tree)
     return tree
 
 
 def _bound(name: str, limit: Any, x: Any) -> jax.Array:
     side = name.removesuffix("_value")
-    return _compute(lambda x, limit: jnp.clip(x, **{side: limit}), x, scalars=(limit,))
+    return compute(lambda x, limit: jnp.clip(x, **{side: limit}), x, scalars=(limit,))
 
 
 def conj(tree: PyTree) -> PyTree:
@@ -199,12 +138,12 @@ def allclose(
 
 def _promoted(values: Iterable[Any]) -> list[jax.Array]:
     arrays = [as_array(x) for x in values]
-    dtype = _common(*arrays) if arrays else None
-    return [_as(x, dtype) for x in arrays]
+    dtype = common_dtype(*arrays) if arrays else None
+    return [as_dtype(x, dtype) for x in arrays]
 
 
 def _widened(x: Any) -> jax.Array:
-    return _as(x, _computed_in(as_array(x)))
+    return as_dtype(x, computed_in(as_array(x)))
 
 
 def sum(tree: PyTree, associative_reduction: bool = False) -> jax.Array:
@@ -266,13 +205,13 @@ def norm(
       ValueError: for any other ord.
     """
     leaves = jax.tree.leaves(tree)
-    dtype = _float_of(*leaves)
-    arrays = [_float(x, dtype) for x in leaves]
+    dtype = float_of(*leaves)
+    arrays = [as_float(x, dtype) for x in leaves]
     if ord in (None, 2):
         if squared:
-            return sum([_as(abs_sq(x), dtype) for x in arrays])
+            return sum([as_dtype(abs_sq(x), dtype) for x in arrays])
         return numerics.norm_of(arrays)
-    sizes = [_as(jnp.abs(x), dtype) for x in arrays]
+    sizes = [as_dtype(jnp.abs(x), dtype) for x in arrays]
     if ord == 1:
         result = sum(sizes)
     elif ord in (math.inf, "inf", "infinity"):
@@ -284,20 +223,20 @@ def norm(
 
 def full_like(tree: PyTree, fill_value: Any, dtype: Any = None) -> PyTree:
     """This scalar in the tree's shapes, in its dtypes or in this one."""
-    fill_value = _scalar("full_like", "fill_value", fill_value)
+    fill_value = as_scalar("full_like", "fill_value", fill_value)
     return jax.tree.map(lambda x: jnp.full_like(x, fill_value, dtype), tree)
 
 
 def cast(tree: PyTree, dtype: Any) -> PyTree:
     """The tree in this dtype; as it is if None."""
-    return tree if dtype is None else jax.tree.map(lambda x: _as(x, dtype), tree)
+    return tree if dtype is None else jax.tree.map(lambda x: as_dtype(x, dtype), tree)
 
 
 def cast_like(tree: PyTree, other_tree: PyTree) -> PyTree:
     """The tree in the dtypes of the other; as it is beside a Python number."""
 
     def like(x: Any, other: Any) -> Any:
-        return _as(x, other.dtype) if hasattr(other, "dtype") else x
+        return as_dtype(x, other.dtype) if hasattr(other, "dtype") else x
 
     return map_matching(like, "cast_like", ("tree", "other_tree"), tree, other_tree)
 
@@ -333,7 +272,7 @@ def dtype(
                     )
             return dtypes[0] if dtypes else jnp.result_type(float)
         case "promote":
-            return _common(*dtypes) if dtypes else jnp.result_type(float)
+            return common_dtype(*dtypes) if dtypes else jnp.result_type(float)
         case "highest" | "lowest":
             pick = functools.partial(
                 _compared, highest=mixed_dtype_handler == "highest"
@@ -346,76 +285,8 @@ def dtype(
 
 
 def _compared(a: Any, b: Any, highest: bool) -> Any:
-    high = _common(a, b)
+    high = common_dtype(a, b)
     if high not in (a, b):
         raise ValueError(f"dtype: neither of {a} and {b} promotes to the other.")
     low = a if high == b else b
     return high if highest else low
-
-
-def bias_correction(moment: PyTree, decay: Any, count: Any) -> PyTree:
-    """moment / (1 − decayᶜᵒᵘⁿᵗ), without cancellation as decay nears 1."""
-    decay = _scalar("bias_correction", "decay", decay)
-    count = _scalar("bias_correction", "count", count)
-    dtype = _float_of(*jax.tree.leaves(moment), decay)
-    log_decay: Any = (
-        (math.log(decay) if decay else -math.inf)
-        if _is_python(decay)
-        else jnp.log(_as(decay, dtype))
-    )
-    scalars = (-jnp.expm1(_as(count, dtype) * log_decay),)
-    return jax.tree.map(
-        lambda m: _compute(operator.truediv, m, scalars=scalars), moment
-    )
-
-
-def update_moment(updates: PyTree, moments: PyTree, decay: Any, order: Any) -> PyTree:
-    """decay · moment + (1 − decay) · updateᵒʳᵈᵉʳ, in the moments' dtypes."""
-
-    def step(m: Any, g: Any, decay: Any) -> Any:
-        return lerp(m, g**order, decay)
-
-    return _moments("update_moment", step, updates, moments, decay=decay)
-
-
-def update_moment_per_elem_norm(
-    updates: PyTree, moments: PyTree, decay: Any, order: Any
-) -> PyTree:
-    """decay · moment + (1 − decay) · |update|ᵒʳᵈᵉʳ, in the moments' dtypes."""
-
-    def step(m: Any, g: Any, decay: Any) -> Any:
-        if not jnp.iscomplexobj(g):
-            return lerp(m, jnp.abs(g) ** order, decay)
-        half = order / 2
-        return lerp(m, abs_sq(g) ** (int(half) if half == int(half) else half), decay)
-
-    who = "update_moment_per_elem_norm"
-    return _moments(who, step, updates, moments, decay=decay)
-
-
-def update_infinity_moment(
-    updates: PyTree, moments: PyTree, decay: Any, eps: Any
-) -> PyTree:
-    """max(decay · moment, |update| + eps), in the moments' dtypes."""
-
-    def step(m: Any, g: Any, decay: Any, eps: Any) -> Any:
-        return jnp.maximum(jnp.abs(g) + eps, decay * m)
-
-    who = "update_infinity_moment"
-    return _moments(who, step, updates, moments, decay=decay, eps=eps)
-
-
-def _moments(
-    who: str, step: Callable[..., Any], updates: PyTree, moments: PyTree, **hyper: Any
-) -> PyTree:
-    scalars = [_scalar(who, name, value) for name, value in hyper.items()]
-
-    def update(g: Any, m: Any) -> jax.Array:
-        g, m = as_array(g), as_array(m)
-        dtype = _float_of(g, m, *scalars)
-        numbers = [s if _is_python(s) else _as(s, dtype) for s in scalars]
-        with jax.numpy_dtype_promotion("standard"):  # of real to complex only
-            out = step(_float(m, dtype), _float(g, dtype), *numbers)
-        return _as(out, m.dtype) if _kind(m.dtype) >= _kind(out.dtype) else out
-
-    return map_matching(update, who, ("updates", "moments"), updates, moments)

@@ -18,6 +18,7 @@ from gradtx.core import check
 
 P = ParamSpec("P")
 V = TypeVar("V", bound="Value")
+R = TypeVar("R")
 
 _ARRAY = object()  # stands in a call's constants where an array goes
 _making: ContextVar["Value | None"] = ContextVar("making", default=None)
@@ -141,11 +142,11 @@ def recorded(kind: type[V]) -> Callable[[Callable[P, Any]], Callable[P, V]]:
     return decorate
 
 
-def checked(recipe: Callable[P, V]) -> Callable[P, V]:
+def checked(recipe: Callable[P, R]) -> Callable[P, R]:
     """Check the arguments of a function that returns a value made by other calls."""
 
     @functools.wraps(recipe)
-    def checking(*args: P.args, **kwargs: P.kwargs) -> V:
+    def checking(*args: P.args, **kwargs: P.kwargs) -> R:
         bound = inspect.BoundArguments(
             check.signature(recipe), check.arguments(recipe, args, kwargs)
         )

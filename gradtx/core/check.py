@@ -49,7 +49,7 @@ class Number:
             below = value < self.high if self.high_open else value <= self.high
             if not (above and below and _is_finite(value)):
                 raise ValueError
-        elif not (_is_arraylike(value) or (self.schedule and _is_schedule(value))):
+        elif not (_is_arraylike(value) or (self.schedule and is_schedule(value))):
             raise TypeError
         return value
 
@@ -62,14 +62,16 @@ class Whole:
     """A whole number of at least `low`; 100.0 is one, 99.5 is not."""
 
     low: int
+    schedule: bool = False
 
     def __str__(self) -> str:
-        return f"a whole number >= {self.low} that an int32 holds"
+        others = ", an array or a schedule" if self.schedule else ""
+        return f"a whole number >= {self.low} that an int32 holds{others}"
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, np.generic):
             value = value.item()
-        if _is_arraylike(value):
+        if _is_arraylike(value) or (self.schedule and is_schedule(value)):
             return value
         if not is_number(value):
             raise TypeError
@@ -146,7 +148,7 @@ def signature(function: Any) -> inspect.Signature:
 @functools.lru_cache(maxsize=1024)
 def _constraints(build: Any) -> dict[str, Any]:
     try:
-        hints = typing.get_type_hints(build, include_extras=True)
+        hints = typing.get_type_hints(inspect.unwrap(build), include_extras=True)
     except (NameError, TypeError):  # annotations that only a type checker can read
         return {}
     found = {name: _constraint(hint) for name, hint in hints.items()}
@@ -168,6 +170,12 @@ def _constraint(hint: Any) -> tuple[Any, bool] | None:
         checks = [c for c in map(_constraint, options) if c]
         return (checks[0][0], optional) if checks else None
     return None
+
+
+def numbers(build: Any) -> dict[str, Number]:
+    """The numeric hyperparameters of a factory, with what each may be."""
+    found = {name: check for name, (check, _) in _constraints(build).items()}
+    return {name: c for name, c in found.items() if isinstance(c, Number)}
 
 
 def arguments(build: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -220,7 +228,7 @@ def _is_finite(value: Any) -> bool:
         return False
 
 
-def _is_schedule(value: Any) -> bool:
+def is_schedule(value: Any) -> bool:
     """Of the values that are called, regularizers and selectors take a tree."""
     return callable(value) and getattr(value, "of_the_step", True)
 

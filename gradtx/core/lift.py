@@ -5,6 +5,7 @@ A rule is a pure pair: `init(p) -> state` and `update(g, state[, p], *, ...) ->
 flattening, holes, counting, schedules, precision, checks and error messages.
 """
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from gradtx.core import tree
 from gradtx.core.check import is_number
 from gradtx.core.numerics import as_array, at_least_float32, widen
 from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype
+from gradtx.core.roles import SHAPES, is_params, roles
 from gradtx.core.rule import Pair, Rule, slot_names
 
 
@@ -63,6 +65,12 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
     def expected(shape: tuple[int, ...], dtype: Any) -> Any:
         return jax.eval_shape(init, jax.ShapeDtypeStruct(shape, dtype))
 
+    def of_no_leaf() -> Any:
+        for shape in SHAPES:  # the rule may be for matrices only
+            with contextlib.suppress(Exception):
+                return expected(shape, jnp.float32)
+        return expected((), jnp.float32)
+
     def act(dtype: Any, g: Any, s: Any, p: Any, scalars: Any, words: Any) -> Any:
         operands = (g, s, p)[: 2 + rule.takes_params]
         wide = functools.partial(widen, dtype=wide_dtype((g, s, p), dtype))
@@ -75,18 +83,22 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
     act_compiled = jax.jit(act, static_argnums=0)
 
     def init_fn(params: Any) -> Any:
+        return roles(start) if is_params(params) else start(params, mask)
+
+    def start(params: Any, mask: Any = None) -> Any:
         ps = rule.acted_on("params", params, mask, params)
         states = [None if p is None else _owned(init, p) for p in ps.leaves]
         made = next((s for s in states if s is not None), None)
-        state = expected((), jnp.float32) if made is None else made
+        state = of_no_leaf() if made is None else made
         return _transposed(rule.counted(state), ps.structure, states)
 
     def update_fn(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
         rule.check_call(params, extra)
         reference = updates if params is None else params
         gs = rule.acted_on("updates", updates, mask, reference)
-        some = next((g.shape for g in gs.leaves if g is not None), ())
-        rule.check_state(state, expected(some, jnp.float32))
+        some = next((g for g in gs.leaves if g is not None), None)
+        like = of_no_leaf() if some is None else expected(some.shape, some.dtype)
+        rule.check_state(state, like)
         ps = rule.parameters(gs, params)
         slots = {f: rule.slot(gs, f, getattr(state, f)) for f in slot_names(state)}
         scalars, words = rule.scalars(state), rule.heard(extra)
@@ -117,6 +129,9 @@ def treewise(init: Any, update: Any, /, **hypers: Any) -> Pair:
     rule = Rule(update, hypers)
 
     def init_fn(params: Any) -> Any:
+        return roles(start) if is_params(params) else start(params)
+
+    def start(params: Any) -> Any:
         ps = rule.acted_on("params", params)
         return rule.counted(_owned(init, ps.structure.unflatten(ps.leaves)))
 

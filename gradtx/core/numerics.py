@@ -2,7 +2,7 @@
 float's range, and in half precision."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +13,12 @@ from jax.typing import ArrayLike
 def real_dtype(dtype: Any) -> Any:
     """The dtype of the real part."""
     return jnp.finfo(dtype).dtype
+
+
+def is_real(dtype: Any) -> bool:
+    """Whether the dtype is one of integers or floats."""
+    number = jnp.issubdtype(dtype, jnp.number)
+    return number and not jnp.issubdtype(dtype, jnp.complexfloating)
 
 
 def promote(*dtypes: Any) -> Any:
@@ -98,19 +104,79 @@ def safe_increment(count: ArrayLike) -> jax.Array:
 def norm_of(arrays: Sequence[jax.Array]) -> jax.Array:
     """√Σ|x|² over all entries of all arrays, in float32 or better.
 
+    One pass over the entries; a second, scaled by a power of two, only where the sum of
+    squares overflowed, or is so small that squares may have underflowed. The derivative
+    at 0 is 0.
+    """
+    wide = [_wide(x) for x in arrays]
+    dtype = at_least_float32(*(x.dtype for x in wide))
+    return _norm([x for x in wide if x.size], dtype)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+@functools.partial(jax.jit, static_argnums=1)
+def _norm(arrays: list[jax.Array], dtype: Any) -> jax.Array:
+    def total(sums: Iterable[jax.Array]) -> jax.Array:
+        return sum((s.astype(dtype) for s in sums), jnp.zeros((), dtype))
+
+    # A square of float32 overflows above 2^64 and loses digits below 2^-63.
+    unit = jnp.finfo(dtype).maxexp // 128
+    least, down, up = (jnp.asarray(2.0 ** (e * unit), dtype) for e in (-60, -100, 90))
+    plain = total(jnp.sum(abs_sq(x)) for x in arrays)
+    large = jnp.isinf(plain)
+
+    def scaled() -> jax.Array:
+        factor = jnp.where(large, down, up)
+        wide = [widen(x, dtype) for x in arrays]
+        squares = [abs_sq(x * factor.astype(x.dtype)) for x in wide]
+        return jnp.sqrt(total(map(_frugal_sum, squares))) / factor
+
+    return jax.lax.cond(large | (plain < least), scaled, lambda: jnp.sqrt(plain))
+
+
+@_norm.defjvp
+def _norm_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
+    (arrays,), (changes,) = primals, tangents
+    norm = _norm(arrays, dtype)
+    slope = jnp.zeros((), dtype)
+    for x, dx in zip(arrays, changes, strict=True):
+        length = norm.astype(real_dtype(x.dtype))
+        unit = divide(x, length.astype(x.dtype))
+        slope += jnp.sum((unit.conj() * dx).real).astype(dtype)
+    return norm, slope
+
+
+def _frugal_sum(x: jax.Array) -> jax.Array:
+    """Σx, where a computed x is not to be written out before it is added up.
+
+    XLA's CPU backend writes it out for a sum, but not for a sum of pairs. That adds one
+    entry after the other, so its rows are kept short: sums of sums round less.
+    """
+    if x.size < 2**14:
+        return jnp.sum(x)
+    if x.ndim == 1:
+        whole = x.size // 256 * 256
+        return _frugal_sum(x[:whole].reshape(-1, 256)) + jnp.sum(x[whole:])
+    zero = jnp.zeros((), x.dtype)
+    rows, nothing = jax.lax.reduce(
+        (x, jnp.zeros_like(x)),
+        (zero, zero),
+        lambda a, b: (a[0] + b[0], a[1] + b[1]),
+        (x.ndim - 1,),
+    )
+    return jnp.sum(rows + nothing)
+
+
+def norm_along(x: jax.Array, axis: Any) -> jax.Array:
+    """√Σ|x|² along these axes, which stay with size 1, in float32 or better.
+
     The entries are first divided by a power of two near the largest, so the squares
     neither overflow nor underflow; the derivative at 0 is 0.
     """
-    wide = [jnp.abs(_wide(x)) for x in arrays]
-    dtype = at_least_float32(*(x.dtype for x in wide))
-    wide = [x.astype(dtype) for x in wide if x.size]
-    if not wide:
-        return jnp.zeros((), dtype)
-    largest = functools.reduce(jnp.maximum, [jnp.max(x) for x in wide])
+    x = jnp.abs(_wide(x))
+    largest = jnp.max(x, axis, keepdims=True, initial=0)
     scale = jax.lax.stop_gradient(_power_of_two(largest))
-    return scale * sqrt(
-        sum((jnp.sum((x / scale) ** 2) for x in wide), jnp.zeros((), dtype))
-    )
+    return scale * sqrt(jnp.sum(jnp.square(x / scale), axis, keepdims=True))
 
 
 def global_norm(updates: Any) -> jax.Array:

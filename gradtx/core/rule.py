@@ -11,7 +11,7 @@ from gradtx.core import select, tree
 from gradtx.core.call import calling
 from gradtx.core.check import is_number
 from gradtx.core.extra import declare, refuse_unknown
-from gradtx.core.numerics import as_array, safe_increment
+from gradtx.core.numerics import as_array, is_real, safe_increment
 
 
 class Pair(NamedTuple):
@@ -144,8 +144,7 @@ def _scalar(who: Any, name: str, hyper: Any, count: Any) -> Any:
     if is_number(hyper):
         return hyper
     value = jnp.asarray(hyper(count) if callable(hyper) else hyper)
-    real = not (value.dtype == bool or jnp.iscomplexobj(value))
-    if value.shape != () or not real:
+    if value.shape != () or not is_real(value.dtype):
         raise ValueError(
             f"{who}: {name} has shape {value.shape} and dtype {value.dtype}; "
             "expected a real scalar. To try several values, use jax.vmap."

@@ -1,12 +1,14 @@
-"""Finding, replacing and mapping over what a state holds, by name and by role."""
+"""Finding and replacing what a state holds, by name."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.tree_util import DictKey, GetAttrKey
 
+from gradtx.core.check import is_number
 from gradtx.core.tree import PyTree, keystr
 
 Path = tuple[Any, ...]
@@ -70,6 +72,9 @@ def get(
 def set(tree: PyTree, filtering: Filter | None = None, /, **kwargs: Any) -> PyTree:
     """The tree with every value of these names replaced.
 
+    A Python number in the place of a scalar array takes its dtype, and among injected
+    hyperparameters any value is checked and converted as an assignment would do.
+
     Args:
       tree: a state, or any pytree.
       filtering: keeps the matches for which filtering(path, value) is true.
@@ -83,19 +88,42 @@ def set(tree: PyTree, filtering: Filter | None = None, /, **kwargs: Any) -> PyTr
             passing = " that passes the filter" if filtering else ""
             raise KeyError(f"set: the tree has no {key!r}{passing}.")
 
+    def called(path: Path, names: Iterable[Any], node: Any) -> list[str]:
+        """The name in kwargs that a value has, if any."""
+        found = [name for name in names if name in kwargs][:1]
+        return found if filtering is None or (found and filtering(path, node)) else []
+
     def replaced(path: Path, names: Iterable[Any], node: Any) -> Any:
-        for name in names:
-            if name in kwargs and (filtering is None or filtering(path, node)):
-                return kwargs[name]
+        for name in called(path, names, node):
+            return _typed_like(node, kwargs[name])
+        return rebuilt(path, node)
+
+    def rebuilt(path: Path, node: Any) -> Any:
         children, structure = _open(node)
         if not children:
             return node
-        return structure.unflatten(
-            replaced((*path, entry), (_name(entry), *_type_name(child)), child)
+        steps = [
+            ((*path, entry), (_name(entry), *_type_name(child)), child)
             for entry, child in children
-        )
+        ]
+        if type(node) is dict or not isinstance(node, dict):
+            return structure.unflatten(replaced(*step) for step in steps)
+        # A dictionary of its own kind may look at what is put in, as hyperparams does.
+        new = structure.unflatten(rebuilt(where, child) for where, _, child in steps)
+        for where, names, child in steps:
+            for name in called(where, names, child):
+                new[_name(where[-1])] = kwargs[name]
+        return new
 
     return replaced((), _type_name(tree), tree)
+
+
+def _typed_like(old: Any, new: Any) -> Any:
+    """A number in the place of a scalar array, in its dtype: a step traces no more."""
+    if not (is_number(new) and isinstance(old, jax.Array) and old.shape == ()):
+        return new
+    exact = isinstance(new, int) or jnp.issubdtype(old.dtype, jnp.inexact)
+    return jnp.asarray(new, old.dtype) if exact else new
 
 
 def _open(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
@@ -133,67 +161,3 @@ def _search(node: Any, key: Any, path: Path) -> tuple[list[Match], list[Match]]:
         return here, [match for both in below for part in both for match in part]
     first = [match for part, _ in below for match in part]
     return first, [match for _, part in below for match in part]
-
-
-@jax.tree_util.register_pytree_node_class
-class _Params:
-    """Stands for the parameters. It has no leaves, so maps over it give it back."""
-
-    def tree_flatten(self) -> tuple[tuple[()], None]:
-        return (), None
-
-    @classmethod
-    def tree_unflatten(cls, _: None, __: Iterable[Any]) -> "_Params":
-        return cls()
-
-
-def map_params(
-    initable: Any,
-    f: Callable[..., Any],
-    state: PyTree,
-    /,
-    *rest: PyTree,
-    transform_non_params: Callable[[Any], Any] | None = None,
-    is_leaf: Callable[[Any], bool] | None = None,
-) -> PyTree:
-    """f on every entry of a state that is shaped like the parameters.
-
-    `map_params(tx, lambda _, spec: spec, tx.init(params), specs)` is how a state is
-    sharded as its parameters are.
-
-    Args:
-      initable: the transformation, or its `init`.
-      f: called with a leaf of a slot and the leaves of `rest` beside it. A hole stays.
-      state: what `init` returned, or a later state.
-      *rest: trees shaped like the parameters.
-      transform_non_params: called with every other leaf of the state.
-      is_leaf: where to stop going down in a slot, as for `jax.tree.map`.
-
-    Raises:
-      ValueError: if the state is not one of `initable`.
-    """
-    init = getattr(initable, "init", initable)
-    structure: Any
-    roles, structure = jax.tree.flatten(init(_Params()), is_leaf=_stands_for_params)
-    try:
-        slots = structure.flatten_up_to(state)
-    except ValueError as error:
-        raise ValueError(f"map_params: state is not one of {init}: {error}") from None
-
-    def stop(x: Any) -> bool:
-        return x is None or (is_leaf is not None and is_leaf(x))
-
-    def at_leaf(x: Any, *others: Any) -> Any:
-        hole = x is None and not (is_leaf is not None and is_leaf(x))
-        return None if hole else f(x, *others)
-
-    def mapped(role: Any, slot: Any) -> Any:
-        if _stands_for_params(role):
-            return jax.tree.map(at_leaf, slot, *rest, is_leaf=stop)
-        return slot if transform_non_params is None else transform_non_params(slot)
-
-    return structure.unflatten(map(mapped, roles, slots))
-
-
-def _stands_for_params(x: Any) -> bool:
-    return isinstance(x, _Params)

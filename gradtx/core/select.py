@@ -184,7 +184,8 @@ def _is_function(selector: Any) -> bool:
     return callable(selector) and (leaf or isinstance(selector, jax.tree_util.Partial))
 
 
-def _required_arguments(function: Any) -> int:
+def required_arguments(function: Any) -> int:
+    """How many arguments a function must be given by position; 1 if it does not say."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -197,7 +198,7 @@ def _required_arguments(function: Any) -> int:
 
 
 def _takes_path_and_leaf(selector: Any) -> bool:
-    return _is_function(selector) and _required_arguments(selector) == 2
+    return _is_function(selector) and required_arguments(selector) == 2
 
 
 def _is_bool(x: Any) -> bool:

@@ -220,5 +220,10 @@ def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -
         return rounded(updates), join(new)
 
     declare(update, taken)
-    declare_parts(update, lambda state: list(map(Part, names, args, split(state))))
+    declare_parts(
+        update,
+        lambda state: [
+            Part(*part) for part in zip(names, args, split(state), strict=True)
+        ],
+    )
     return Pair(init, update)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from gradtx.core.call import calling
 from gradtx.core.check import show
@@ -118,7 +119,9 @@ def run_if(
 
 
 def _like(x: Any, other: Any) -> jax.Array:
-    return as_array(x).astype(as_array(other).dtype)
+    dtype = as_array(other).dtype
+    is_key = jnp.issubdtype(dtype, jax.dtypes.extended)
+    return x if is_key else as_array(x).astype(dtype)
 
 
 def declare_parts(update: Any, parts: Callable[[Any], Sequence[Part]]) -> None:

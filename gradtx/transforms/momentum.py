@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import jax
 
+from gradtx.core import lift
 from gradtx.core.check import Decay, DType
 from gradtx.core.lift import leafwise, zeros_like
+from gradtx.core.numerics import lerp
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 
@@ -15,15 +17,20 @@ class TraceState(NamedTuple):
     trace: Updates  # the velocity v
 
 
+class EmaState(NamedTuple):
+    count: jax.Array  # updates so far
+    ema: Updates  # the mean m
+
+
 @transformation
 def trace(
     decay: Decay, nesterov: bool = False, accumulator_dtype: DType | None = None
 ) -> Pair:
     """Heavy-ball momentum: v_t = ρ v_{t−1} + g_t, and u_t = v_t.
 
-    With Nesterov's look-ahead, u_t = g_t + ρ v_t. The velocity is a sum, not a mean: it
-    tends to g / (1 − ρ) under a constant gradient. Equal to `torch.optim.SGD` with
-    `momentum=ρ, dampening=0`, and to Optax's `trace`.
+    With Nesterov's look-ahead, u_t = g_t + ρ v_t. The velocity is a sum, not a mean as
+    in `ema`: it tends to g / (1 − ρ) under a constant gradient. Equal to
+    `torch.optim.SGD` with `momentum=ρ, dampening=0`, and to Optax's `trace`.
 
     Args:
       decay: ρ in [0, 1), often 0.9 or 0.99.
@@ -46,3 +53,31 @@ def trace(
         return g + decay * v if nesterov else v, s._replace(trace=v)
 
     return leafwise(init, update, decay=decay)
+
+
+@transformation
+def ema(
+    decay: Decay, debias: bool = True, accumulator_dtype: DType | None = None
+) -> Pair:
+    """The mean of recent updates: m_t = β m_{t−1} + (1 − β) g_t, and u_t = m_t.
+
+    Debiased, u_t = m_t / (1 − βᵗ), as m_0 = 0. Without, u is 1 − β times the velocity
+    of `trace(β)`.
+
+    Args:
+      decay: β in [0, 1).
+      debias: whether to divide by 1 − βᵗ.
+      accumulator_dtype: the dtype of m; the parameters' by default, >= float32.
+
+    Raises:
+      TypeError, ValueError: if an argument is out of its range.
+    """
+
+    def init(p):
+        return EmaState(count=0, ema=zeros_like(p, accumulator_dtype))
+
+    def update(g, s, *, decay, correction):
+        m = lerp(s.ema, g, decay)
+        return m / correction if debias else m, s._replace(ema=m)
+
+    return leafwise(init, update, decay=decay, correction=lift.debias(decay))

@@ -1,5 +1,33 @@
 """Transformation in, transformation out: what is done around an optimizer."""
 
+from gradtx.wrappers.accumulation import (
+    MultiSteps,
+    MultiStepsState,
+    accumulate,
+)
+from gradtx.wrappers.guards import (
+    ApplyIfFiniteState,
+    ConditionallyMaskState,
+    ConditionallyTransformState,
+    SkipUpdatesState,
+    apply_if_finite,
+    conditionally_mask,
+    conditionally_transform,
+    skip_large_updates,
+    skip_not_finite,
+    skip_updates,
+)
+from gradtx.wrappers.hyperparams import InjectHyperparamsState
+from gradtx.wrappers.inject import inject_hyperparams
+from gradtx.wrappers.layout import flatten
+from gradtx.wrappers.monitoring import (
+    MeasureWithEmaState,
+    MonitorState,
+    SnapshotState,
+    measure_with_ema,
+    monitor,
+    snapshot,
+)
 from gradtx.wrappers.selection import (
     MaskedState,
     PartitionState,
@@ -11,11 +39,33 @@ from gradtx.wrappers.selection import (
 )
 
 __all__ = [
+    "ApplyIfFiniteState",
+    "ConditionallyMaskState",
+    "ConditionallyTransformState",
+    "InjectHyperparamsState",
     "MaskedState",
+    "MeasureWithEmaState",
+    "MonitorState",
+    "MultiSteps",
+    "MultiStepsState",
     "PartitionState",
+    "SkipUpdatesState",
+    "SnapshotState",
+    "accumulate",
+    "apply_if_finite",
+    "conditionally_mask",
+    "conditionally_transform",
+    "flatten",
     "freeze",
+    "inject_hyperparams",
     "masked",
+    "measure_with_ema",
+    "monitor",
     "multi_transform",
     "partition",
     "selective_transform",
+    "skip_large_updates",
+    "skip_not_finite",
+    "skip_updates",
+    "snapshot",
 ]

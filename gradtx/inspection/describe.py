@@ -1,0 +1,287 @@
+"""The parts of a transformation, their hyperparameters and the memory they take."""
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from gradtx.core import tree
+from gradtx.core.call import Value
+from gradtx.core.check import show, signature
+from gradtx.core.transformation import GradientTransformation
+from gradtx.core.wrap import Part, as_pair, parts_of
+from gradtx.inspection.optional import needed_by
+
+WIDTH = 80  # columns of the printed table
+LONGEST = 60  # characters of a printed hyperparameter
+
+
+class Slot(NamedTuple):
+    """The arrays of one dtype in one field of a state."""
+
+    field: str
+    dtype: str
+    bytes: int
+
+
+class DescribedPart(NamedTuple):
+    """A transformation in the tree of transformations."""
+
+    depth: int  # 0 for the whole
+    name: str  # among its neighbours: an index or a label; "" for an only one
+    factory: str  # what was called; of a foreign one, the class of its state
+    hyperparameters: dict[str, Any]  # arguments, without the transformations inside
+    parameters: int  # entries that it acts on
+    slots: tuple[Slot, ...]  # its own, without those of the parts inside
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of its own state."""
+        return sum(slot.bytes for slot in self.slots)
+
+
+class Description(NamedTuple):
+    """What a transformation holds, for parameters of given shapes and dtypes."""
+
+    parts: tuple[DescribedPart, ...]  # each before the parts inside it
+    parameters: int  # entries
+    parameter_bytes: dict[str, int]  # by dtype
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the whole state."""
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def state_bytes_per_parameter(self) -> float:
+        """Bytes of the whole state for each entry of the parameters."""
+        return self.state_bytes / max(self.parameters, 1)
+
+    def __str__(self) -> str:
+        """The table as text of 80 columns; needs rich, as the other pictures do."""
+        with needed_by("describe"):
+            from rich.console import Console
+        out = Console(file=io.StringIO(), width=WIDTH, color_system=None)
+        out.print(self.__rich__())
+        text = out.file.getvalue()  # type: ignore[attr-defined]
+        return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+
+    def __repr__(self) -> str:
+        try:
+            return str(self)
+        except ImportError:
+            return (
+                f"Description(parts={len(self.parts)}, parameters={self.parameters}, "
+                f"state_bytes={self.state_bytes})"
+            )
+
+    def __rich__(self) -> Any:
+        return _table(self)
+
+
+def describe(tx: GradientTransformation, params: Any) -> Description:
+    """The parts of a transformation, their hyperparameters, and the bytes of state.
+
+    Nothing is computed and no memory is taken, so that the plan for a model of any size
+    can be read anywhere: `describe(adamw(1e-3), jax.eval_shape(init, key))`. The
+    description is data; printed, or shown by rich or in a notebook, it is a table.
+
+    Args:
+      tx: a gradient transformation, ours or another library's.
+      params: the parameters, or `jax.ShapeDtypeStruct`s for them; `None` counts for
+        nothing.
+
+    Raises:
+      TypeError: if `tx` is no gradient transformation, or `params` not such a tree.
+      ImportError: from `print` and `str`, if rich is not installed.
+    """
+    as_pair(tx, "describe", "tx")
+    noted: dict[Any, _Noted] = {}
+    noting = _noting(tx, noted)
+    state = jax.eval_shape(noting.init, params)
+    return Description(
+        tuple(_walk(Part("", noting, state), tree.size(params), noted, depth=0)),
+        tree.size(params),
+        _bytes_by_dtype(jax.eval_shape(lambda p: p, params)),
+    )
+
+
+@dataclass
+class _Noted:
+    tx: Any
+    parameters: int | None = None  # entries of what its `init` was given
+
+
+def _noting(tx: Any, noted: dict[Any, _Noted]) -> GradientTransformation:
+    """The same transformation, of parts that note how much their `init` is given.
+
+    Which of the parameters a part sees, only the wrapper around it knows.
+    """
+    remade = tx
+    if isinstance(tx, Value) and _holds_a_pair(tx.arguments):
+        make, (factory, arguments) = tx.__reduce__()
+
+        def noting(argument: Any) -> Any:
+            return _noting(argument, noted) if _is_pair(argument) else argument
+
+        remade = make(factory, jax.tree.map(noting, arguments, is_leaf=_is_leaf))
+    inner_init, inner_update = remade
+
+    def init(params: Any) -> Any:
+        noted[init].parameters = tree.size(params)
+        return inner_init(params)
+
+    noted[init] = _Noted(tx)
+    return GradientTransformation(init, inner_update)
+
+
+def _walk(
+    part: Part, parameters: int, noted: dict[Any, _Noted], depth: int
+) -> Iterator[DescribedPart]:
+    tx, inside = part.tx, _inside(part)
+    if tx is not None and (note := noted.get(tx[0])):
+        tx = note.tx
+        parameters = parameters if note.parameters is None else note.parameters
+    ours = isinstance(tx, Value)
+    yield DescribedPart(
+        depth,
+        part.name,
+        tx.factory.__name__ if ours else type(part.state).__name__,
+        _hyperparameters(tx, inside) if ours else {},
+        parameters,
+        tuple(
+            Slot(field, dtype, count)
+            for field, slot in _own(part.state, inside).items()
+            for dtype, count in _bytes_by_dtype(slot).items()
+        ),
+    )
+    for inner in inside:
+        yield from _walk(inner, parameters, noted, depth + 1)
+
+
+def _inside(part: Part) -> Sequence[Part]:
+    """The parts inside; those of a foreign chain are only seen in its state."""
+    if part.tx is not None and (inside := parts_of(part.tx, part.state)):
+        return inside
+    if not _is_chain_of_states(part.state):
+        return []
+    state = part.state
+    named = state.items() if isinstance(state, dict) else enumerate(state)
+    return [Part(str(name), None, inner) for name, inner in named]
+
+
+def _is_chain_of_states(state: Any) -> bool:
+    if hasattr(state, "_fields"):
+        return False
+    inner = state.values() if isinstance(state, dict) else state
+    return isinstance(state, tuple | dict) and all(
+        hasattr(s, "_fields") or _is_chain_of_states(s) for s in inner
+    )
+
+
+def _own(state: Any, inside: Sequence[Part]) -> dict[str, Any]:
+    """The fields of a state that are not the states of the parts inside."""
+    if any(part.state is state for part in inside):
+        return {}
+    if not hasattr(state, "_fields"):
+        return {} if inside else {"state": state}
+    return {
+        field: getattr(state, field)
+        for field in state._fields
+        if not (inside and field.startswith("inner"))
+    }
+
+
+def _hyperparameters(tx: Value, inside: Sequence[Part]) -> dict[str, Any]:
+    arguments = tx.arguments
+    return {
+        name: arguments[name]
+        for name in signature(tx.factory).parameters
+        if not (inside and _holds_a_pair(arguments[name]))
+    }
+
+
+def _holds_a_pair(argument: Any) -> bool:
+    return any(map(_is_pair, jax.tree.leaves(argument, is_leaf=_is_leaf)))
+
+
+def _is_leaf(x: Any) -> bool:
+    return isinstance(x, Value) or _is_pair(x)
+
+
+def _is_pair(x: Any) -> bool:
+    if isinstance(x, GradientTransformation):
+        return True
+    functions = isinstance(x, tuple) and len(x) == 2 and all(map(callable, x))
+    return functions and not any(isinstance(f, Value) for f in x)
+
+
+def _bytes_by_dtype(arrays: Any) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for x in jax.tree.leaves(arrays):
+        size = math.prod(x.shape) * x.dtype.itemsize
+        total[str(x.dtype)] = total.get(str(x.dtype), 0) + size
+    return total
+
+
+def _table(description: Description) -> Any:
+    with needed_by("describe"):
+        from rich import box
+        from rich.console import Group
+        from rich.filesize import decimal
+        from rich.padding import Padding
+        from rich.table import Table
+        from rich.text import Text
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    rows.add_column("transformation", overflow="fold")
+    rows.add_column("state", no_wrap=True)
+    rows.add_column("bytes", justify="right", no_wrap=True)
+    rows.add_column("bytes a\nparameter", justify="right")
+    around: dict[int, int] = {-1: description.parameters}
+    for part in description.parts:
+        called = Text(f"{part.name}: " if part.name else "", "dim")
+        called.append(part.factory, "bold")
+        around[part.depth] = part.parameters
+        if part.parameters != around[part.depth - 1]:
+            called.append(f", on {part.parameters:,}", "dim")
+        hypers = Text(_shown(part.hyperparameters), "dim")
+        cell = Group(called, Padding(hypers, (0, 0, 0, 2)))
+        sizes = [slot.bytes for slot in part.slots]
+        rows.add_row(
+            Padding(cell if hypers else called, (0, 0, 0, 2 * part.depth)),
+            "\n".join(f"{slot.field} {slot.dtype}" for slot in part.slots),
+            "\n".join(map(decimal, sizes)),
+            "\n".join(f"{size / max(part.parameters, 1):.2f}" for size in sizes),
+        )
+    held = (f"{decimal(n)} of {t}" for t, n in description.parameter_bytes.items())
+    return Group(
+        rows,
+        f"{description.parameters:,} parameters: {', '.join(held) or decimal(0)}\n"
+        f"state: {decimal(description.state_bytes)}, "
+        f"{description.state_bytes_per_parameter:.2f} bytes a parameter",
+    )
+
+
+def _shown(hyperparameters: dict[str, Any]) -> str:
+    """The arguments that were given, as source text where that is short."""
+    unset: tuple[Any, ...] = (None, False, (), {})
+    return ", ".join(
+        f"{name}={_short(value)}"
+        for name, value in hyperparameters.items()
+        if not any(type(value) is type(u) and value == u for u in unset)
+    )
+
+
+def _short(value: Any) -> str:
+    text = show(value)
+    if len(text) <= LONGEST:
+        return text
+    if isinstance(value, Value):
+        return f"{value.factory.__name__}(...)"
+    if isinstance(value, jax.Array | np.ndarray):
+        return f"{value.dtype}{list(value.shape)}"
+    return f"{type(value).__name__}(...)"

@@ -1,0 +1,113 @@
+"""With which numbers the next update is made."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from gradtx.core import check
+from gradtx.core.call import Value
+from gradtx.core.rule import resolve
+from gradtx.core.wrap import parts_of
+
+
+class _Found(NamedTuple):
+    path: tuple[str, ...]  # of the names of parts
+    name: str
+    value: Any
+
+
+def hyperparameters(tx: Any, state: Any) -> dict[str, Any]:
+    """Every number that the next update is made with, by name, for a log.
+
+    `hyperparameters(adam(schedule), state)["learning_rate"]` is the schedule's value at
+    the state's count. It works inside `jax.jit` and outside, and on the state in a
+    `flax.nnx.Optimizer`.
+
+    Args:
+      tx: a gradient transformation.
+      state: what `init` returned, or a later state.
+
+    Returns:
+      From the names of arguments to their values: plain numbers as they were given,
+      others as scalar arrays. The step that a chain ends with is "learning_rate". A
+      name that several parts have is preceded by the path of the part, as in
+      "1/learning_rate" or "matrices/b1". Arguments that are None are left out, and so
+      are those of another library's parts, unless their state has `hyperparams`.
+
+    Raises:
+      TypeError: if the state is not one of the transformation.
+    """
+    # A variable, as Flax NNX keeps the entries of a state, stands for its value.
+    state = jax.tree.map(
+        lambda x: x.get_value() if _is_variable(x) else x, state, is_leaf=_is_variable
+    )
+    found = list(_walk(tx, state, ()))
+    names = [one.name for one in found]
+    return {
+        one.name if names.count(one.name) == 1 else "/".join((*one.path, one.name)): (
+            one.value
+        )
+        for one in found
+    }
+
+
+def _walk(tx: Any, state: Any, path: tuple[str, ...]) -> Iterator[_Found]:
+    try:
+        parts = parts_of(tx, state)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise _misfit(tx) from error
+    found = list(_own(tx, state, path, bool(parts)))
+    if found and parts:  # a wrapper's numbers are told from those inside it
+        path = (*path, tx.factory.__name__)
+    for part in parts:
+        name = (part.name,) if part.name else ()
+        found += _walk(part.tx, part.state, path + name)
+    injected = getattr(state, "hyperparams", None)
+    if not found and isinstance(injected, Mapping):
+        arguments = tx.arguments if isinstance(tx, Value) else {}
+        given = {n: arguments.get(n) for n in injected}
+        values = {n: h if callable(h) else injected[n] for n, h in given.items()}
+        resolved = resolve("hyperparameters", values, _count(state))
+        found += [_Found(path, name, value) for name, value in resolved.items()]
+    return iter(found)
+
+
+def _own(tx: Any, state: Any, path: tuple[str, ...], holds: bool) -> Iterator[_Found]:
+    """The numbers among the arguments of a transformation, and of its regularizers."""
+    numbers = list(_numbers(tx, (), holds))
+    count = _count(state)
+    if numbers and not holds and count is None:
+        raise _misfit(tx)
+    for where, name, value in numbers:
+        scalar = resolve(tx, {name: value}, count)[name]
+        yield _Found(path + where, name, scalar)
+
+
+def _numbers(value: Any, path: tuple[str, ...], holds: bool) -> Iterator[_Found]:
+    if not isinstance(value, Value) or value.of_the_step:
+        return
+    arguments = value.arguments
+    numeric = check.numbers(getattr(value.factory, "build", value.factory))
+    for name, argument in arguments.items():
+        if name in numeric and argument is not None:
+            rate = name == "step_size_fn" and arguments.get("flip_sign")
+            yield _Found(path, "learning_rate" if rate else name, argument)
+        elif not holds:  # parts speak for themselves
+            yield from _numbers(argument, (*path, name), holds)
+
+
+def _count(state: Any) -> Any:
+    count = getattr(state, "count", None)
+    return None if callable(count) else count  # a tuple's method
+
+
+def _misfit(tx: Any) -> TypeError:
+    return TypeError(
+        f"hyperparameters: the state is not that of {check.show(tx)}; "
+        "expected what init(params) returns."
+    )
+
+
+def _is_variable(x: Any) -> bool:
+    return hasattr(x, "get_value")

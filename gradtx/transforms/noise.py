@@ -1,0 +1,81 @@
+"""Noise on the gradient."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core import tree
+from gradtx.core.call import calling
+from gradtx.core.check import NonNegative, is_number, show
+from gradtx.core.lift import treewise
+from gradtx.core.numerics import safe_increment, sqrt
+from gradtx.core.rule import Pair
+from gradtx.core.transformation import transformation
+
+
+class AddNoiseState(NamedTuple):
+    count: jax.Array  # updates so far
+
+
+@transformation
+def add_noise(eta: NonNegative, gamma: NonNegative, key: Any) -> Pair:
+    """Add Gaussian noise that fades: u_t = g_t + n_t, n_t ~ N(0, η / tᵞ), t = 1, 2, ...
+
+    The noise of a leaf follows from the key, the step and the leaf's place in the tree
+    alone: the state holds no key, and holes change nothing for the others. It is drawn
+    in float32 or better. Of complex noise, η / tᵞ is the mean of |n|².
+
+    Args:
+      eta: η >= 0, the variance at the first step.
+      gamma: γ >= 0, how fast it fades; 0.55 in the paper.
+      key: what `jax.random.key` or `jax.random.PRNGKey` returns, or the first's seed in
+        [0, 2³²). Two transformations with one key add the same noise.
+
+    Raises:
+      TypeError, ValueError: if a number is out of its range, or the key is no key.
+
+    References:
+      Neelakantan et al., 2015, arXiv:1511.06807.
+    """
+    _check_key(key)
+
+    def init(params):
+        return AddNoiseState(count=0)
+
+    def update(updates, s, *, eta, gamma, t):
+        flat = tree.flatten(updates)
+        now = jax.random.fold_in(_as_key(key), s.count)
+        # A hole draws nothing, but takes its key.
+        places = [jnp.zeros(0) if g is None else g for g in flat.leaves]
+        noise = tree.random_like(now, places)
+        deviation = sqrt(eta / t**gamma)
+        leaves = [
+            None if g is None else g + deviation.astype(g.dtype) * n
+            for g, n in zip(flat.leaves, noise, strict=True)
+        ]
+        return flat.structure.unflatten(leaves), s
+
+    return treewise(init, update, eta=eta, gamma=gamma, t=safe_increment)
+
+
+def _check_key(key: Any) -> None:
+    shape, dtype = getattr(key, "shape", None), getattr(key, "dtype", jnp.bool_)
+    typed = jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    legacy = dtype == jnp.uint32 and len(shape or ()) == 1
+    if not (typed or legacy or _is_seed(key)):
+        raise TypeError(
+            f"{calling()}: key is {show(key)}; expected a random key, "
+            "or a whole number in [0, 2**32)."
+        )
+
+
+def _is_seed(key: Any) -> bool:
+    if is_number(key):  # a greater one would be truncated
+        return isinstance(key, int) and 0 <= key < 2**32
+    dtype = getattr(key, "dtype", jnp.bool_)
+    return jnp.issubdtype(dtype, jnp.integer) and jnp.shape(key) == ()
+
+
+def _as_key(key: Any) -> jax.Array:
+    return jax.random.key(key) if _is_seed(key) else jnp.asarray(key)

@@ -1,0 +1,114 @@
+"""Clipping the gradient of each example of a batch, before they are summed."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from gradtx.core import tree
+from gradtx.core.check import is_number, show
+from gradtx.core.numerics import as_array, at_least_float32, norm_of, widen
+from gradtx.transforms.clipping import shrinkage
+
+
+def per_example_global_norm_clip(
+    grads: Any, l2_norm_clip: ArrayLike
+) -> tuple[Any, jax.Array]:
+    """Σ_i g_i · min(1, c / ‖g_i‖) over the examples i of a batch.
+
+    Args:
+      grads: a tree of gradients whose first axis is the batch, as from
+        `jax.vmap(jax.grad(loss), (None, 0))`. The norm of an example is that of all its
+        leaves together, in float32 or better.
+      l2_norm_clip: c >= 0, which may be infinite.
+
+    Returns:
+      The sums, in the dtypes of the leaves; and how many examples were clipped.
+
+    Raises:
+      ValueError: by path, if a leaf has another batch; or if c is negative or NaN.
+
+    References:
+      Abadi et al., 2016, arXiv:1607.00133.
+    """
+    who = "per_example_global_norm_clip"
+    leaves, structure = _batched(who, grads)
+    sums, clipped = _clipped_sums(leaves, _bound(who, "l2_norm_clip", l2_norm_clip))
+    return structure.unflatten(sums), clipped
+
+
+def per_example_layer_norm_clip(
+    grads: Any, global_l2_norm_clip: ArrayLike, uniform: bool = True
+) -> tuple[Any, Any]:
+    """Σ_i g_i · min(1, c_k / ‖g_i‖) over the examples i of a batch, for each leaf k.
+
+    Of K leaves with n_k entries an example, c_k = C / √K, or C √(n_k / Σ n) if not
+    uniform; either way, all leaves of an example together have a norm of at most C.
+
+    Args:
+      grads: a tree of gradients whose first axis is the batch.
+      global_l2_norm_clip: C >= 0, which may be infinite.
+      uniform: whether all leaves have the same bound.
+
+    Returns:
+      The sums, in the dtypes of the leaves; and for each leaf how many examples were
+      clipped.
+
+    Raises:
+      ValueError: by path, if a leaf has another batch; or if C is negative or NaN.
+
+    References:
+      McMahan et al., 2017, arXiv:1710.06963.
+    """
+    who = "per_example_layer_norm_clip"
+    leaves, structure = _batched(who, grads)
+    bound = _bound(who, "global_l2_norm_clip", global_l2_norm_clip)
+    sizes = [1 if uniform else math.prod(g.shape[1:]) for g in leaves]
+    shares = [math.sqrt(size / max(sum(sizes), 1)) for size in sizes]
+    clipped = [
+        _clipped_sums([g], bound * share)
+        for g, share in zip(leaves, shares, strict=True)
+    ]
+    sums = structure.unflatten([g for (g,), _ in clipped])
+    return sums, structure.unflatten([count for _, count in clipped])
+
+
+def _clipped_sums(leaves: list[jax.Array], bound: Any) -> tuple[Any, jax.Array]:
+    if not leaves:
+        return [], jnp.zeros((), jnp.int32)
+    norms = jax.vmap(norm_of)(leaves)
+    factors = shrinkage(norms, jnp.asarray(bound, norms.dtype))
+
+    def total(g: jax.Array) -> jax.Array:
+        wide = widen(g, at_least_float32(g.dtype))
+        return jnp.tensordot(factors.astype(wide.dtype), wide, axes=1).astype(g.dtype)
+
+    return [total(g) for g in leaves], jnp.sum(factors < 1, dtype=jnp.int32)
+
+
+def _batched(who: str, grads: Any) -> tuple[list[jax.Array], Any]:
+    """The leaves, checked to be batches of one size; integers as floats."""
+    pairs, structure = jax.tree_util.tree_flatten_with_path(grads)
+    leaves = []
+    for path, x in pairs:
+        x = as_array(x)
+        if not jnp.issubdtype(x.dtype, jnp.inexact):
+            x = x.astype(float)
+        leaves.append(x)
+        expected = leaves[0].shape[:1]
+        if x.ndim == 0 or x.shape[:1] != expected:
+            first = tree.keystr(pairs[0][0])
+            raise ValueError(
+                f"{who}: grads{tree.keystr(path)} has shape {x.shape}; expected a "
+                f"first axis, the batch, as long as that of grads{first}, whose shape "
+                f"is {leaves[0].shape}."
+            )
+    return leaves, structure
+
+
+def _bound(who: str, name: str, value: Any) -> Any:
+    if jnp.shape(value) != () or (is_number(value) and not value >= 0):
+        raise ValueError(f"{who}: {name} is {show(value)}; expected a number >= 0.")
+    return value

@@ -1,0 +1,282 @@
+"""Several gradients, one update."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core import tree
+from gradtx.core.call import calling, recorded
+from gradtx.core.check import (
+    DType,
+    Function,
+    Number,
+    Whole,
+    is_number,
+    show,
+)
+from gradtx.core.numerics import as_array, at_least_float32, safe_increment, widen
+from gradtx.core.precision import (
+    narrow,
+    rounding,
+    wide_dtype,
+    wide_enough,
+    zero_updates,
+)
+from gradtx.core.rule import Pair, check_leaf, resolve
+from gradtx.core.transformation import GradientTransformation, Updates
+from gradtx.core.wrap import Part, inner_pair, run_if, wrapper
+
+_STEPS = Whole(1, schedule=True)
+_WEIGHT = Number(0, low_open=True, schedule=False)
+Every = Annotated[int | jax.Array | Callable[[jax.Array], Any], _STEPS]
+
+
+class MultiStepsState(NamedTuple):
+    mini_step: jax.Array  # gradients of this cycle so far
+    gradient_step: jax.Array  # updates so far
+    inner_opt_state: Any
+    acc_grads: Updates  # the weighted sum of the gradients of this cycle
+    skip_state: Any = ()  # what should_skip_update_fn reported last
+    acc_weight: Any = 0.0  # the sum of their weights
+
+
+class MultiSteps(GradientTransformation):
+    """What `accumulate` returns: a transformation with the methods of Optax's object.
+
+    `MultiSteps(opt, every_k_schedule)` is `accumulate(opt, every_k_schedule)`.
+
+    Args:
+      opt: the transformation inside.
+      every_k_schedule: `every` of `accumulate`.
+      use_grad_mean: as for `accumulate`.
+      should_skip_update_fn: as for `accumulate`.
+      accumulator_dtype: as for `accumulate`.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        opt: GradientTransformation,
+        every_k_schedule: Every,
+        use_grad_mean: bool = True,
+        should_skip_update_fn: Function | None = None,
+        accumulator_dtype: DType | None = None,
+    ) -> Any:
+        return accumulate(
+            opt,
+            every_k_schedule,
+            use_grad_mean=use_grad_mean,
+            should_skip_update_fn=should_skip_update_fn,
+            accumulator_dtype=accumulator_dtype,
+        )
+
+    @property
+    def inner_opt(self) -> GradientTransformation:
+        """The transformation inside."""
+        return self.arguments["inner"]
+
+    def has_updated(self, state: MultiStepsState) -> jax.Array:
+        """Whether a cycle has just ended: no gradient is waiting, and there was one."""
+        return (state.mini_step == 0) & (state.gradient_step > 0)
+
+    def gradient_transformation(self) -> GradientTransformation:
+        """The same: it is a transformation already."""
+        return self
+
+
+@recorded(MultiSteps)
+def accumulate(
+    inner: GradientTransformation,
+    every: Every,
+    *,
+    use_grad_mean: bool = True,
+    should_skip_update_fn: Function | None = None,
+    accumulator_dtype: DType | None = None,
+) -> Pair:
+    """Run a transformation once in k calls, on the mean of the gradients of all k.
+
+    In a cycle of k calls, a ← a + w_i g_i and W ← W + w_i. The last call hands a / W to
+    the transformation inside, and sets a and W to 0. The other calls return updates of
+    zero, whatever the gradient, and what is inside neither runs nor changes. So k
+    micro-batches do what one batch of all their examples does.
+
+    The weight w_i is an extra argument of a call, `update(updates, state, params,
+    weight=n)`: a number > 0, such as the examples of the micro-batch, and 1 where it is
+    not given. A transformation inside that takes a `weight` too gets W. Other extra
+    arguments are those of the cycle's last call, also `value`.
+
+    Sums are computed in float32 or better, and a / W is not rounded to the dtype of the
+    gradients before it is handed on. A leaf whose gradient is None keeps its sum. Under
+    `vmap` over states, what is inside runs in every call.
+
+    Args:
+      inner: a gradient transformation.
+      every: k: a whole number >= 1, an array, or a function of the updates so far. What
+        only the compiled step knows is not checked: it is rounded up, to 1 at least.
+      use_grad_mean: whether to hand on a / W; otherwise a.
+      should_skip_update_fn: `f(updates, gradient_step, params) -> (skip, report)`.
+        Where the boolean scalar `skip` is true, the gradient is left out of its cycle,
+        as if it had not come. The report is a tree of arrays, kept in
+        `state.skip_state`.
+      accumulator_dtype: the dtype of a; the parameters' by default, >= float32.
+
+    Returns:
+      A `MultiSteps`, whose state is a `MultiStepsState`. In a state of Optax,
+      `acc_grads` is the mean so far: the sum is `mini_step` times that, and
+      `acc_weight` is `mini_step`. Between cycles all of these are 0.
+
+    Raises:
+      TypeError, ValueError: if an argument is out of its range; from `update`, if the
+        weight or k is, or by path, if gradients, parameters and state do not match.
+    """
+    who, pair = calling(), inner_pair(inner)
+    # Then nothing waits between calls, and there is no branch.
+    at_once = is_number(every) and every == 1 and should_skip_update_fn is None
+
+    def init(params: Any) -> MultiStepsState:
+        flat, step = _arrays(who, "params", params), jnp.zeros((), jnp.int32)
+        sums = jax.tree.map(first_sum, list(flat.leaves))
+        finest = at_least_float32(*(a.dtype for a in jax.tree.leaves(sums)))
+        _, report = jax.eval_shape(judged, params, step, params)
+        return MultiStepsState(
+            mini_step=jnp.zeros((), jnp.int32),
+            gradient_step=step,
+            inner_opt_state=pair.init(params),
+            acc_grads=flat.structure.unflatten(sums),
+            skip_state=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), report),
+            acc_weight=jnp.zeros((), finest),
+        )
+
+    def first_sum(p: jax.Array) -> jax.Array:
+        return widen(jnp.zeros_like(p), accumulator_dtype or at_least_float32(p.dtype))
+
+    def judged(updates: Any, step: jax.Array, params: Any) -> tuple[jax.Array, Any]:
+        """Whether to skip the gradients, and the report about them."""
+        if should_skip_update_fn is None:
+            return jnp.asarray(False), ()
+        skip, report = should_skip_update_fn(updates, step, params)
+        if jnp.shape(skip) != () or jnp.result_type(skip) != jnp.bool_:
+            raise TypeError(
+                f"{who}: should_skip_update_fn returned {show(skip)} and a report; "
+                "expected a boolean scalar and a report."
+            )
+        return jnp.asarray(skip), report
+
+    def update(
+        updates: Any, state: Any, params: Any, *, weight: Any = None, **extra: Any
+    ) -> tuple[Any, MultiStepsState]:
+        flat = _arrays(who, "updates", updates)
+        if params is not None:
+            _matched(who, flat, params, "params")
+        accs = _matched(who, flat, state.acc_grads, "state.acc_grads")
+        updates, step = flat.structure.unflatten(flat.leaves), state.gradient_step
+        before = as_array(state.acc_weight)
+        w = _known(who, "weight", _WEIGHT, 1 if weight is None else weight)
+        w = jnp.asarray(w, before.dtype)
+
+        def weighted(g: jax.Array, dtype: Any) -> jax.Array:
+            g = widen(g, dtype)
+            return g if weight is None else g * w.astype(g.dtype)
+
+        def emit(sums: Any, inner_state: Any, params: Any, total: jax.Array) -> Any:
+            gs = jax.tree.map(wide_enough, sums)
+            if use_grad_mean:
+                gs = jax.tree.map(lambda a: a / total.astype(a.dtype), gs)
+            gs = flat.structure.unflatten(gs)
+            words = extra if weight is None else {**extra, "weight": total}
+            out, inner_state = pair.update(gs, inner_state, params, **words)
+            return (True, rounding(who, updates, params)(out)), inner_state
+
+        if at_once:
+            sums = [g if g is None else weighted(g, wide_dtype(g)) for g in flat.leaves]
+            (_, out), inner_state = emit(sums, state.inner_opt_state, params, w)
+            step = safe_increment(step)
+            return out, state._replace(gradient_step=step, inner_opt_state=inner_state)
+
+        k = every(step) if callable(every) else every
+        k = _known(who, "every", Whole(1), k)
+        skip, report = judged(updates, step, params)
+
+        def added(a: Any, g: Any) -> Any:
+            if g is None:
+                return None
+            dtype = wide_dtype((a, g))
+            wide = widen(a, dtype)
+            new = wide + narrow(weighted(g, dtype), wide.dtype)
+            return jnp.where(skip, a, new.astype(a.dtype))
+
+        sums = list(map(added, accs, flat.leaves))
+        total = jnp.where(skip, before, before + w)
+        mini_step = jnp.where(skip, state.mini_step, safe_increment(state.mini_step))
+        (ended, out), inner_state = run_if(
+            ~skip & (mini_step.astype(float) >= k),
+            Pair(pair.init, emit),
+            sums,
+            state.inner_opt_state,
+            params,
+            {"total": total},
+            otherwise=(False, zero_updates(updates, params, who)),
+        )
+        # The branch itself says that it was taken. So XLA knows that the sums have been
+        # read by then, and sets them to zero in place; else it copies them first.
+        zeros = jax.tree.map(jnp.zeros_like, sums)
+        sums = jax.lax.cond(ended, lambda: zeros, lambda: sums)
+        sums = [a if s is None else s for a, s in zip(accs, sums, strict=True)]
+        return out, MultiStepsState(
+            mini_step=jnp.where(ended, 0, mini_step),
+            gradient_step=jnp.where(ended, safe_increment(step), step),
+            inner_opt_state=inner_state,
+            acc_grads=flat.structure.unflatten(sums),
+            skip_state=_stored_like(who, report, state.skip_state),
+            acc_weight=jnp.where(ended, 0, total),
+        )
+
+    return wrapper(
+        MultiStepsState,
+        init,
+        update,
+        [pair],
+        lambda state: [Part("", inner, state.inner_opt_state)],
+    )
+
+
+def _arrays(who: Any, name: str, tree_: Any) -> tree.Flat:
+    flat = tree.flatten(tree_)
+    leaves = [
+        None if x is None else check_leaf(who, name, path, x)
+        for path, x in zip(flat.paths, flat.leaves, strict=True)
+    ]
+    return flat._replace(leaves=leaves)
+
+
+def _matched(who: Any, flat: tree.Flat, other: Any, name: str) -> list[Any]:
+    """What another tree holds for each gradient, which has the gradient's shape."""
+    found = flat.match(other, "updates", name, who)
+    for path, g, x in zip(flat.paths, flat.leaves, found, strict=True):
+        if g is not None:
+            x = check_leaf(who, name, path, x)
+            tree.check_shape(who, path, g, x, "updates", name)
+    return found
+
+
+def _known(who: Any, name: str, check: Any, value: Any) -> Any:
+    """A number that is checked where its value is known, else a real scalar."""
+    traced = isinstance(value, jax.core.Tracer)
+    if isinstance(value, jax.Array | np.ndarray) and not traced and value.ndim == 0:
+        value = value.item()
+    try:
+        value = check(value)
+    except (TypeError, ValueError) as error:
+        wrong = f"{who}: {name} must be {check}; got {show(value)}."
+        raise type(error)(wrong) from None
+    return resolve(who, {name: value}, None)[name]
+
+
+def _stored_like(who: Any, report: Any, old: Any) -> Any:
+    """A report in the types of the one before."""
+    tree.flatten(old).match(report, "state.skip_state", "the new report", who)
+    return jax.tree.map(lambda x, y: as_array(x).astype(y.dtype), report, old)

@@ -1,0 +1,168 @@
+"""Every public optimizer inside every wrapper: the laws hold for what comes out."""
+
+import functools
+import inspect
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from catalogue import ROWS, grads, params
+
+import gradtx
+
+OPTIMIZERS = [row for row in ROWS if row.factory in vars(gradtx.optimizers).values()]
+
+
+def skip_large(updates, step, params):
+    return gradtx.skip_large_updates(updates, step, params, 1e6)
+
+
+def odd(step):
+    return step % 2 == 1
+
+
+def around(wrap, **names):
+    """A wrapper of the transformation that a row makes."""
+    return lambda row: wrap(row.make())
+
+
+WRAPPERS = {
+    "masked": around(lambda tx: gradtx.masked(tx, gradtx.matrices)),
+    "partition": around(
+        lambda tx: gradtx.partition({True: tx, False: tx}, gradtx.matrices)
+    ),
+    "selective_transform": around(
+        lambda tx: gradtx.selective_transform(tx, freeze_mask=gradtx.vectors)
+    ),
+    "inject_hyperparams": lambda row: gradtx.inject_hyperparams(row.factory)(
+        *row.parts, **row.hypers, **row.other
+    ),
+    "accumulate": around(lambda tx: gradtx.accumulate(tx, 2)),
+    "accumulate skipping": around(
+        lambda tx: gradtx.MultiSteps(tx, 2, should_skip_update_fn=skip_large)
+    ),
+    "apply_if_finite": around(gradtx.apply_if_finite),
+    "skip_updates": around(lambda tx: gradtx.skip_updates(tx, gradtx.skip_not_finite)),
+    "conditionally_transform": around(
+        lambda tx: gradtx.conditionally_transform(tx, odd)
+    ),
+    "conditionally_mask": around(lambda tx: gradtx.conditionally_mask(tx, odd)),
+    "flatten": around(gradtx.flatten),
+    "with_extra_args_support": around(gradtx.with_extra_args_support),
+    "a chain that is watched": around(
+        lambda tx: gradtx.chain(
+            gradtx.snapshot("before", gradtx.global_norm),
+            tx,
+            gradtx.monitor({"after": gradtx.global_norm}),
+            gradtx.zero_nans(),
+        )
+    ),
+    "named_chain with a plateau": around(
+        lambda tx: gradtx.named_chain(
+            ("tx", tx), ("plateau", gradtx.reduce_on_plateau(patience=1))
+        )
+    ),
+}
+VALUE = {"named_chain with a plateau": {"value": 1.0}}
+
+everywhere = pytest.mark.parametrize("wrapper", WRAPPERS)
+each = pytest.mark.parametrize("row", OPTIMIZERS, ids=str)
+
+
+def made(wrapper, row):
+    return WRAPPERS[wrapper](row), VALUE.get(wrapper, {})
+
+
+def types(tree):
+    return jax.tree.structure(tree), jax.tree.map(jax.typeof, tree)
+
+
+def test_every_wrapper_is_here():
+    """A wrapper is a factory whose first argument is a transformation."""
+    names = {name.split()[0] for name in WRAPPERS}
+    for name in gradtx.wrappers.__all__:
+        wrapper = getattr(gradtx, name)
+        if inspect.isfunction(wrapper):
+            first = next(iter(inspect.signature(wrapper).parameters))
+            assert first not in ("inner", "tx") or name in names, name
+
+
+@everywhere
+@each
+def test_the_laws_hold(wrapper, row):
+    """Types stay in half precision, one trace, donation, scan, holes, empty trees."""
+    tx, extra = made(wrapper, row)
+    traces = []
+
+    def step(p, state, g):
+        traces.append(1)
+        u, state = tx.update(g, state, p, **extra)
+        assert types(u) == types(p)
+        return gradtx.apply_updates(p, u), state
+
+    start, gs = params(jnp.bfloat16), [grads(i, jnp.bfloat16) for i in range(4)]
+    donated = jax.jit(step, donate_argnums=(0, 1))
+    p, state = jax.tree.map(jnp.copy, start), jax.jit(tx.init)(start)
+    before = types(state)
+    for g in gs:
+        p, state = donated(p, state, g)
+        assert types(state) == before
+    assert len(traces) == 1
+
+    def scanned(carry, g):
+        return step(*carry, g), None
+
+    stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *gs)
+    (q, last), _ = jax.lax.scan(scanned, (start, tx.init(start)), stacked)
+    chex.assert_trees_all_close((q, last), (p, state), rtol=2e-2, atol=1e-6)
+
+    holed = {**gs[0], "dense": {**gs[0]["dense"], "bias": None}}
+    u, new = jax.jit(functools.partial(tx.update, **extra))(holed, state, p)
+    assert u["dense"]["bias"] is None
+    assert types(new) == before
+
+    for empty in ({}, {"a": None}):
+        state = tx.init(empty)
+        u, new = tx.update(empty, state, empty, **extra)
+        assert u == empty
+        assert types(new) == types(state)
+
+
+@pytest.mark.parametrize("every", [3, gradtx.piecewise_constant_schedule(2, {1: 2})])
+@each
+def test_micro_batches_do_what_one_batch_does(row, every):
+    tx = row.make()
+    accumulated = gradtx.accumulate(tx, every)
+    state, inner, p = accumulated.init(params()), tx.init(params()), params()
+    step, plain = jax.jit(accumulated.update), jax.jit(tx.update)
+    for cycle in range(2):
+        k = int(every(jnp.asarray(cycle))) if callable(every) else every
+        gs = [grads(10 * cycle + i) for i in range(k)]
+        mean = jax.tree.map(lambda *xs: sum(xs) / len(xs), *gs)
+        for g in gs:
+            u, state = step(g, state, p)
+        expected, inner = plain(mean, inner, p)
+        chex.assert_trees_all_close(u, expected, rtol=2e-5, atol=1e-6)
+        p = gradtx.apply_updates(p, u)
+    assert state.gradient_step == 2
+
+
+@each
+def test_a_bad_micro_batch_leaves_the_next_cycle_alone(row):
+    tx = gradtx.accumulate(gradtx.apply_if_finite(row.make()), 2)
+    step, p = jax.jit(tx.update), params()
+    g = grads(0)
+    bad = jax.tree.map(lambda x: jnp.full_like(x, jnp.inf), g)
+    clean = tx.init(p)
+    state = clean
+    for gradient in (bad, g):
+        u, state = step(gradient, state, p)
+        assert not any(np.any(x) for x in jax.tree.leaves(u))
+    for gradient in (g, grads(1)):
+        u, state = step(gradient, state, p)
+        expected, clean = step(gradient, clean, p)
+    chex.assert_trees_all_equal(u, expected)
+    inner = state.inner_opt_state.inner_state, clean.inner_opt_state.inner_state
+    chex.assert_trees_all_equal(*inner)
