@@ -30,6 +30,6 @@ def x64():
         yield
 
 
-def test_id(x):
+def stable_id(x):
     """An id of a test that is the same in every process: without addresses."""
     return re.sub(r" at 0x\w+", "", str(x))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import test_id
+from conftest import stable_id
 
 import gradtx
 from gradtx.core.wrap import parts_of
@@ -190,7 +190,7 @@ def lengths(tx, calls=12):
         (lambda step: jnp.where(step < 2, 1, 5), [0, 1, 5, 5, 1]),
         (gradtx.piecewise_constant_schedule(2, {1: 3}), [1, 6, 5]),
     ],
-    ids=test_id,
+    ids=stable_id,
 )
 def test_cycles_are_as_long_as_asked_for(every, expected):
     assert lengths(gradtx.accumulate(gradtx.sgd(0.1), every)) == expected

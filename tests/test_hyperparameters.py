@@ -18,7 +18,7 @@ import numpy as np
 import optax
 import pytest
 from catalogue import grads, params
-from conftest import test_id
+from conftest import stable_id
 from flax import nnx
 from flax.training.train_state import TrainState
 
@@ -140,7 +140,7 @@ def activated(rate, activation, layers: int = 2):
         (inject_hyperparams(optax.masked, "mask")(optax.scale(1.0), gradtx.matrices),
          ""),
     ],
-    ids=test_id,
+    ids=stable_id,
 )  # fmt: skip
 def test_which_arguments_are_hyperparameters(tx, names, lenient):
     state = tx.init(W)
@@ -626,7 +626,7 @@ def a_regularizer():
         (gradtx.chain(optax.inject_hyperparams(optax.sgd)(0.1)),
          {"learning_rate": 0.1}),
     ],
-    ids=test_id,
+    ids=stable_id,
 )  # fmt: skip
 def test_the_numbers_of_the_next_update(tx, expected, lenient):
     state = tx.init(W)

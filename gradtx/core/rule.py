@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core import select, tree
 from gradtx.core.call import calling
-from gradtx.core.check import is_number
+from gradtx.core.check import is_number, show
 from gradtx.core.extra import declare, refuse_unknown
 from gradtx.core.numerics import as_array, is_real, safe_increment
 
@@ -166,6 +166,27 @@ def check_leaf(who: Any, name: str, path: Any, x: Any) -> jax.Array:
             "Put None in its place to leave it out."
         )
     return x
+
+
+def check_leaves(who: Any, name: str, tree_: Any) -> tree.Flat:
+    """A tree taken apart, of which every leaf is an array of numbers or None."""
+    flat = tree.flatten(tree_)
+    leaves = [
+        None if x is None else check_leaf(who, name, path, x)
+        for path, x in zip(flat.paths, flat.leaves, strict=True)
+    ]
+    return flat._replace(leaves=leaves)
+
+
+def check_flag(who: Any, name: str, x: Any) -> jax.Array:
+    """What a function said, as a boolean scalar; a boolean of Python's is one."""
+    try:
+        flag = as_array(x)
+    except (TypeError, ValueError):
+        flag = jnp.zeros(())
+    if flag.shape != () or flag.dtype != bool:
+        raise TypeError(f"{who}: {name} returned {show(x)}; expected a boolean scalar.")
+    return flag
 
 
 def slot_names(state: Any) -> list[str]:

@@ -25,7 +25,7 @@ from gradtx.core.precision import (
     wide_enough,
     zero_updates,
 )
-from gradtx.core.rule import Pair, check_leaf, resolve
+from gradtx.core.rule import Pair, check_flag, check_leaf, check_leaves, resolve
 from gradtx.core.transformation import GradientTransformation, Updates
 from gradtx.core.wrap import Part, inner_pair, run_if, wrapper
 
@@ -138,7 +138,7 @@ def accumulate(
     at_once = is_number(every) and every == 1 and should_skip_update_fn is None
 
     def init(params: Any) -> MultiStepsState:
-        flat, step = _arrays(who, "params", params), jnp.zeros((), jnp.int32)
+        flat, step = check_leaves(who, "params", params), jnp.zeros((), jnp.int32)
         sums = jax.tree.map(first_sum, list(flat.leaves))
         finest = at_least_float32(*(a.dtype for a in jax.tree.leaves(sums)))
         _, report = jax.eval_shape(judged, params, step, params)
@@ -159,17 +159,12 @@ def accumulate(
         if should_skip_update_fn is None:
             return jnp.asarray(False), ()
         skip, report = should_skip_update_fn(updates, step, params)
-        if jnp.shape(skip) != () or jnp.result_type(skip) != jnp.bool_:
-            raise TypeError(
-                f"{who}: should_skip_update_fn returned {show(skip)} and a report; "
-                "expected a boolean scalar and a report."
-            )
-        return jnp.asarray(skip), report
+        return check_flag(who, "should_skip_update_fn", skip), report
 
     def update(
         updates: Any, state: Any, params: Any, *, weight: Any = None, **extra: Any
     ) -> tuple[Any, MultiStepsState]:
-        flat = _arrays(who, "updates", updates)
+        flat = check_leaves(who, "updates", updates)
         if params is not None:
             _matched(who, flat, params, "params")
         accs = _matched(who, flat, state.acc_grads, "state.acc_grads")
@@ -242,15 +237,6 @@ def accumulate(
         [pair],
         lambda state: [Part("", inner, state.inner_opt_state)],
     )
-
-
-def _arrays(who: Any, name: str, tree_: Any) -> tree.Flat:
-    flat = tree.flatten(tree_)
-    leaves = [
-        None if x is None else check_leaf(who, name, path, x)
-        for path, x in zip(flat.paths, flat.leaves, strict=True)
-    ]
-    return flat._replace(leaves=leaves)
 
 
 def _matched(who: Any, flat: tree.Flat, other: Any, name: str) -> list[Any]:

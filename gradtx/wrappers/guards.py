@@ -14,13 +14,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gradtx.core import tree
 from gradtx.core.call import calling
-from gradtx.core.check import Function, StepsOrZero, show
+from gradtx.core.check import Function, StepsOrZero
 from gradtx.core.extra import declare, passed_on
 from gradtx.core.numerics import as_array, global_norm, safe_increment
 from gradtx.core.precision import rounding, zero_updates
-from gradtx.core.rule import Pair, check_leaf, resolve
+from gradtx.core.rule import Pair, check_flag, check_leaves, resolve
 from gradtx.core.transformation import (
     GradientTransformation,
     OptState,
@@ -151,7 +150,7 @@ def skip_updates(
     ) -> tuple[Updates, SkipUpdatesState]:
         updates, step = _arrays(who, updates), state.gradient_step
         skip, info = should_skip_update_fn(updates, step, params)
-        taken = ~_flag(who, "should_skip_update_fn", skip)
+        taken = ~check_flag(who, "should_skip_update_fn", skip)
         zeros = zero_updates(updates, params, who)
         out, inner_state = run_if(
             taken, pair, updates, state.inner_state, params, extra, otherwise=zeros
@@ -285,7 +284,7 @@ def _conditional(
     # In the form of an update, so that the wrapper knows which arguments it hears.
     def condition(updates: Any, step: Any, params: Any = None, **extra: Any) -> Any:
         holding = holds(step, **passed_on(condition, extra))
-        return _flag(who, "should_transform_fn", holding)
+        return check_flag(who, "should_transform_fn", holding)
 
     declare(condition, _words(holds) if forward else ())
 
@@ -323,24 +322,8 @@ def _inside(inner: Any) -> Callable[[Any], list[Part]]:
 
 
 def _arrays(who: Any, updates: Any) -> Any:
-    """The updates, of which every leaf is an array of numbers or None."""
-    flat = tree.flatten(updates)
-    leaves = [
-        None if x is None else check_leaf(who, "updates", path, x)
-        for path, x in zip(flat.paths, flat.leaves, strict=True)
-    ]
-    return flat.structure.unflatten(leaves)
-
-
-def _flag(who: Any, name: str, x: Any) -> jax.Array:
-    """What a function said, as a boolean scalar; a boolean of Python's is one."""
-    try:
-        flag = as_array(x)
-    except (TypeError, ValueError):
-        flag = jnp.zeros(())
-    if flag.shape != () or flag.dtype != bool:
-        raise TypeError(f"{who}: {name} returned {show(x)}; expected a boolean scalar.")
-    return flag
+    flat = check_leaves(who, "updates", updates)
+    return flat.structure.unflatten(flat.leaves)
 
 
 def _all(conditions: Iterable[jax.Array]) -> jax.Array:
