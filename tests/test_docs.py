@@ -1,6 +1,8 @@
 """What the documents say is true: their code runs, their commands set everything up."""
 
+import contextlib
 import doctest
+import io
 import pathlib
 import re
 
@@ -37,6 +39,20 @@ def test_the_session_of_the_readme_prints_what_it_says():
     session = next(block for block in blocks(README, "python") if ">>>" in block)
     test = doctest.DocTestParser().get_doctest(session, {}, "README", None, 0)
     assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_the_page_of_everyday_tools_runs_and_prints_what_it_says(lenient):
+    pytest.importorskip("flax")
+    pytest.importorskip("rich")
+    page = (ROOT / "docs" / "everyday.md").read_text()
+    namespace = {"__name__": "everyday"}
+    printed = []
+    for block in blocks(page, "python"):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(compile(block, "everyday.md", "exec"), namespace)
+        printed += [out.getvalue()] if out.getvalue() else []
+    assert printed == blocks(page, "text")
+    assert namespace["rates"] == pytest.approx([0.1, 0.1, 0.01, 0.01])
 
 
 def test_the_first_two_commands_do_all_their_set_up():
