@@ -166,3 +166,38 @@ def test_a_bad_micro_batch_leaves_the_next_cycle_alone(row):
     chex.assert_trees_all_equal(u, expected)
     inner = state.inner_opt_state.inner_state, clean.inner_opt_state.inner_state
     chex.assert_trees_all_equal(*inner)
+
+
+SHARDED = {
+    "clip_by_global_norm": gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.adam(0.1)),
+    "apply_if_finite": gradtx.apply_if_finite(gradtx.adam(0.1)),
+    "skip_not_finite": gradtx.skip_updates(gradtx.sgd(0.1), gradtx.skip_not_finite),
+    "skip_large": gradtx.skip_updates(gradtx.sgd(0.1), skip_large),
+    "conditionally_mask": gradtx.conditionally_mask(gradtx.adam(0.1), odd),
+    "accumulate": gradtx.accumulate(gradtx.adam(0.1), 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHARDED)
+def test_each_device_may_have_its_own_gradients(name):
+    """Under `shard_map`, both branches of a condition vary over the same axes."""
+    auto = (jax.sharding.AxisType.Auto,)
+    tx, mesh = SHARDED[name], jax.make_mesh((2,), ("d",), axis_types=auto)
+    over = jax.sharding.PartitionSpec("d")
+    p = {"w": jnp.linspace(-1.0, 1.0, 8).reshape(2, 4)}
+
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=over, out_specs=over)
+    def steps(p):
+        state = tx.init(p)
+        u, state = tx.update(p, state, p)
+        u, _ = tx.update(u, state, p)
+        return u
+
+    def alone(w):
+        state = tx.init({"w": w})
+        u, state = tx.update({"w": w}, state, {"w": w})
+        return tx.update(u, state, {"w": w})[0]["w"]
+
+    ours = jax.jit(steps)(p)["w"]
+    expected = jnp.concatenate([alone(p["w"][:1]), alone(p["w"][1:])])
+    chex.assert_trees_all_close(ours, expected, rtol=1e-5)

@@ -187,8 +187,9 @@ def skip_not_finite(
         counts = [jnp.sum(b, dtype=jnp.int32) for b in bad]
         return sum(counts, jnp.zeros((), jnp.int32))
 
-    # Counting is slow, and wraps round in a tree of more than 2^31 entries.
-    number = jax.lax.cond(skip, count, lambda: jnp.zeros((), jnp.int32))
+    # Counting is slow, and wraps round in a tree of more than 2^31 entries. The zero is
+    # made of `skip`, as in `jax.shard_map` both branches must vary over the same axes.
+    number = jax.lax.cond(skip, count, lambda: skip.astype(jnp.int32))
     return skip, {"should_skip": skip, "num_not_finite": number}
 
 
