@@ -1,0 +1,1 @@
+"""Benchmarks of gradtx beside Optax and PyTorch; see benchmarks/README.md."""

@@ -1,0 +1,287 @@
+"""What each subcommand measures: a function of the options to a table."""
+
+import argparse
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import measure, trees
+from benchmarks.measure import Result, Run
+from benchmarks.recipes import LIBRARIES, RECIPES, SCHEDULES, Recipe, least_bytes
+from benchmarks.recipes import step as step_of
+
+WAITS = "Wall time over a block of queued steps on the device, by the number of steps"
+TORCH = {"torch": {}, "foreach": {"foreach": True}, "fused": {"fused": True}}
+
+
+def step(options: argparse.Namespace) -> Result:
+    """The time of a jitted step, beside Optax's, PyTorch's and the memory's."""
+    result = Result(
+        "step",
+        f"{WAITS}; medians and quartiles. The limit is x ← x + s·y over the bytes that "
+        "the step must move, at the bandwidth shown.",
+        ["ours/optax", "ours/limit", "ours/torch", "ours/foreach", "ours/fused"],
+    )
+    for tree in options.trees or trees.TREES:
+        shapes = trees.TREES[tree](options.scale)
+        for name in options.recipes or RECIPES:
+            recipe = RECIPES[name]
+            moved = least_bytes(recipe, shapes)
+            times = measure.interleaved(
+                peers_of(recipe, shapes, moved), options.repeats, options.seconds
+            )
+            ours, limit = times["gradtx"], measure.spread(times["limit"])
+            row = {
+                "tree": tree,
+                "recipe": name,
+                "ours (ms)": measure.spread(ours, 1e-3),
+            }
+            for peer in ("optax", "limit", *TORCH):
+                row[f"ours/{peer}"] = measure.ratio(ours, times.get(peer))
+            row["limit (GB/s)"] = moved / limit.median / 1e9
+            result.rows.append(row)
+    return result
+
+
+def peers_of(recipe: Recipe, shapes: Any, moved: int) -> dict[str, Run]:
+    """All that can do a recipe's step on this machine, and the limit."""
+    peers = {
+        name: jax_steps(library, recipe.build(library), shapes)
+        for name, library in LIBRARIES.items()
+    }
+    peers["limit"] = triad(moved)
+    if recipe.torch and find_spec("torch"):
+        for name, how in TORCH.items():
+            run = torch_steps(recipe, shapes, how)
+            if run:
+                peers[name] = run
+    return peers
+
+
+def jax_steps(library: Any, tx: Any, shapes: Any) -> Run:
+    params, grads = trees.normal(shapes), trees.normal(shapes, seed=1)
+    step, carry = step_of(library, tx), (params, tx.init(params))
+
+    def run(n: int) -> None:
+        nonlocal carry
+        for _ in range(n):
+            carry = step(*carry, grads)
+        jax.block_until_ready(carry)
+
+    return run
+
+
+def triad(moved: int) -> Run:
+    """x ← x + s·y in place: 12 bytes for each entry."""
+    step = jax.jit(lambda x, y: x + 1e-6 * y, donate_argnums=0)
+    x, y = jnp.ones(max(1, moved // 12)), jnp.ones(max(1, moved // 12))
+
+    def run(n: int) -> None:
+        nonlocal x
+        for _ in range(n):
+            x = step(x, y)
+        x.block_until_ready()
+
+    return run
+
+
+def torch_steps(recipe: Recipe, shapes: Any, how: dict[str, bool]) -> Run | None:
+    """PyTorch's step, if it has this variant of it, and is on the same device."""
+    import torch
+
+    on_gpu = jax.default_backend() == "gpu"
+    if on_gpu and not torch.cuda.is_available():
+        return None
+
+    def tensors() -> list[Any]:
+        on = "cuda" if on_gpu else "cpu"
+        return [torch.randn(x.shape, device=on) for x in jax.tree.leaves(shapes)]
+
+    params = [torch.nn.Parameter(p) for p in tensors()]
+    for p, g in zip(params, tensors(), strict=True):
+        p.grad = g
+    try:
+        step = recipe.torch(torch, params, **how)
+    except TypeError:  # no fused RMSprop, say
+        return None
+
+    def run(n: int) -> None:
+        for _ in range(n):
+            step()
+        if on_gpu:
+            torch.cuda.synchronize()
+
+    return run
+
+
+def compile(options: argparse.Namespace) -> Result:
+    """The times to trace, lower and compile a step, and how much code it became."""
+    result = Result(
+        "compile",
+        "Milliseconds, from empty caches and with a fresh function each time; medians "
+        "and quartiles.",
+        ["trace (ms)", "lower (ms)", "compile (ms)"],
+    )
+    for name in options.recipes or ["sgd", "adamw", "adamw+clip+cosine"]:
+        for n in options.leaves:
+            shapes = trees.layers(n)
+            stages = {library: [] for library in LIBRARIES}
+            rows = {library: {} for library in LIBRARIES}
+            for _ in range(options.repeats):
+                for library, module in LIBRARIES.items():
+                    times, rows[library] = stages_of(module, RECIPES[name], shapes)
+                    stages[library].append(times)
+            totals = {library: [sum(t) for t in ts] for library, ts in stages.items()}
+            for library, row in rows.items():
+                row = {"recipe": name, "leaves": n, "library": library} | row
+                parts = zip(*stages[library], strict=True)
+                for stage, samples in zip(
+                    ("trace", "lower", "compile"), parts, strict=True
+                ):
+                    row[f"{stage} (ms)"] = measure.spread(samples, 1e-3)
+                ours = library == "gradtx"
+                row["ours/optax"] = measure.ratio(*totals.values()) if ours else None
+                result.rows.append(row)
+    return result
+
+
+def stages_of(library: Any, recipe: Recipe, shapes: Any) -> tuple[list[float], Any]:
+    """The seconds that tracing, lowering and compiling take, and what came of it."""
+    jax.clear_caches()
+    tx = recipe.build(library)
+    stage, args = (
+        step_of(library, tx),
+        (shapes, jax.eval_shape(tx.init, shapes), shapes),
+    )
+    times, made = [], {}
+    with measure.no_collection():
+        for method in ("trace", "lower", "compile"):
+            start = time.perf_counter()
+            stage = getattr(stage, method)(*args)
+            times.append(time.perf_counter() - start)
+            args = ()
+            if method == "trace":
+                made["equations"] = measure.equations(stage.jaxpr)
+    return times, made | measure.instructions(stage)
+
+
+def memory(options: argparse.Namespace) -> Result:
+    """What a compiled step asks for, as shares of the parameters' bytes."""
+    result = Result(
+        "memory",
+        "By the compiler's account, in bytes for each byte of parameters; exact.",
+        ["temporary"],
+    )
+    for tree in options.trees or ["transformer", "resnet50", "one"]:
+        shapes = trees.TREES[tree](options.scale)
+        for name in options.recipes or RECIPES:
+            for library, module in LIBRARIES.items():
+                row = {"tree": tree, "recipe": name, "library": library}
+                result.rows.append(row | memory_of(module, RECIPES[name], shapes))
+    return result
+
+
+def memory_of(library: Any, recipe: Recipe, shapes: Any) -> dict[str, float]:
+    tx = recipe.build(library)
+    state = jax.eval_shape(tx.init, shapes)
+    compiled = step_of(library, tx).lower(shapes, state, shapes).compile()
+    found, params = compiled.memory_analysis(), trees.nbytes(shapes)
+    return {
+        "state bytes/parameter": trees.nbytes(state) / trees.size(shapes),
+        "arguments": found.argument_size_in_bytes / params,
+        "outputs": found.output_size_in_bytes / params,
+        "aliased": found.alias_size_in_bytes / params,
+        "temporary": found.temp_size_in_bytes / params,
+    }
+
+
+def schedules(options: argparse.Namespace) -> Result:
+    """What a schedule costs: its equations, its instructions, a jitted call."""
+    result = Result(
+        "schedules",
+        "A jitted call of the step's number, dispatch included; medians and quartiles.",
+        ["ours/optax"],
+    )
+    count = jnp.asarray(500, jnp.int32)
+    for name, build in SCHEDULES.items():
+        row, peers = {"schedule": name}, {}
+        for library, module in LIBRARIES.items():
+            call = jax.jit(build(module))
+            traced = call.trace(count)
+            row[f"{library} equations"] = measure.equations(traced.jaxpr)
+            row[f"{library} HLO"] = measure.instructions(traced.lower().compile())[
+                "HLO"
+            ]
+            peers[library] = repeated(call, count)
+        times = measure.interleaved(peers, options.repeats, options.seconds)
+        row["ours (µs)"] = measure.spread(times["gradtx"], 1e-6)
+        row["ours/optax"] = measure.ratio(times["gradtx"], times["optax"])
+        result.rows.append(row)
+    return result
+
+
+def eager(options: argparse.Namespace) -> Result:
+    """What Python costs: an update without jit, the dispatch of a step, the import."""
+    result = Result(
+        "eager",
+        f"On {options.leaves[0]} leaves of 8 parameters; medians and quartiles. "
+        "Imports in fresh processes, after jax.",
+        ["ours/optax"],
+    )
+    shapes = {f"{i}": trees.leaf(8) for i in range(options.leaves[0])}
+    params, grads = trees.normal(shapes), trees.normal(shapes, seed=1)
+
+    def add(what: str, recipe: str, times: dict[str, list[float]]) -> None:
+        ours, ratio = times["gradtx"], measure.ratio(times["gradtx"], times["optax"])
+        row = {"what": what, "recipe": recipe, "ours (ms)": measure.spread(ours, 1e-3)}
+        result.rows.append({**row, "ours/optax": ratio})
+
+    for name in options.recipes or ["sgd", "adamw", "adamw+clip+cosine"]:
+        unjitted, jitted = {}, {}
+        for library, module in LIBRARIES.items():
+            tx = RECIPES[name].build(module)
+            unjitted[library] = repeated(tx.update, grads, tx.init(params), params)
+            jitted[library] = jax_steps(module, tx, shapes)
+        for what, peers in (("update without jit", unjitted), ("jitted step", jitted)):
+            add(
+                what, name, measure.interleaved(peers, options.repeats, options.seconds)
+            )
+    times = {library: [] for library in LIBRARIES}
+    for _ in range(options.repeats):
+        for library in LIBRARIES:
+            times[library].append(import_time(library))
+    add("import", "", times)
+    return result
+
+
+def repeated(call: Any, *args: Any) -> Run:
+    def run(n: int) -> None:
+        for _ in range(n):
+            out = call(*args)
+        jax.block_until_ready(out)
+
+    return run
+
+
+def import_time(library: str) -> float:
+    code = (
+        "import time, jax, jax.numpy; start = time.perf_counter(); "
+        f"import {library}; print(time.perf_counter() - start)"
+    )
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+SUBJECTS = {
+    "step": step,
+    "compile": compile,
+    "memory": memory,
+    "schedules": schedules,
+    "eager": eager,
+}

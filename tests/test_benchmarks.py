@@ -1,0 +1,137 @@
+"""The benchmarks measure what they say: trees, statistics, memory, and their output."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gradtx
+from benchmarks import __main__ as benchmarks
+from benchmarks import measure, recipes, report, subjects, trees
+
+pytestmark = pytest.mark.usefixtures("lenient")  # Optax relies on promotion
+TINY = "--quick --repeats 1 --scale 1e-4 --seconds 1e-4 --leaves 3 --recipes sgd"
+
+
+@pytest.mark.parametrize(
+    ("name", "leaves", "parameters"),
+    [
+        ("transformer", 60, 24_700_000),
+        ("resnet50", 161, 25_557_032),  # torchvision's resnet50
+        ("small", 2_000, 72_000),
+        ("one", 1, 50_000_000),
+    ],
+)
+def test_the_trees_have_the_promised_leaves_and_sizes(name, leaves, parameters):
+    tree = trees.TREES[name]()
+    assert len(jax.tree.leaves(tree)) == leaves
+    assert trees.size(tree) == pytest.approx(parameters, rel=1e-3)
+    assert trees.nbytes(tree) == 4 * trees.size(tree)
+    shrunk = trees.TREES[name](0.01)
+    assert trees.size(shrunk) < 0.05 * trees.size(tree)
+
+
+def test_layers_have_as_many_leaves_as_asked():
+    assert len(jax.tree.leaves(trees.layers(13))) == 13
+
+
+def test_medians_quartiles_and_ratios():
+    found = measure.spread([4e-3, 1e-3, 3e-3, 2e-3, 5e-3], unit=1e-3)
+    assert (found.low, found.median, found.high) == pytest.approx((2, 3, 4))
+    assert found.samples == pytest.approx([4, 1, 3, 2, 5])
+    assert str(measure.spread([1234.0])) == "1,234 (1,234–1,234)"
+    paired = measure.ratio([1.0, 4.0, 9.0], [1.0, 2.0, 3.0])
+    assert (paired.median, paired.samples) == (2.0, [1.0, 2.0, 3.0])
+    assert measure.ratio([1.0], None) is None
+
+
+def test_peers_take_turns_and_do_the_same_number_of_blocks():
+    calls = []
+    peers = {name: lambda n, name=name: calls.append((name, n)) for name in "ab"}
+    samples = measure.interleaved(peers, repeats=3, seconds=0.0)
+    assert [len(s) for s in samples.values()] == [3, 3]
+    blocks = "".join(name for name, _ in calls[-12::2])  # each after one outside it
+    assert blocks == "abbaab"
+
+
+def test_equations_are_counted_inside_calls_too():
+    def f(x):
+        return jax.jit(lambda x: jnp.sin(x) * x)(x) + x
+
+    assert measure.equations(jax.make_jaxpr(f)(1.0)) == 4
+
+
+def test_what_a_step_must_move():
+    shapes = trees.one(1e-6)  # 50 parameters
+    expected = {"sgd": 12, "momentum": 20, "adamw": 28, "adamw+clip+cosine": 32}
+    for name, per_parameter in expected.items():
+        moved = recipes.least_bytes(recipes.RECIPES[name], shapes)
+        assert 0 <= moved - 50 * per_parameter < 50  # the counts
+
+
+@pytest.mark.parametrize("library", [gradtx, optax])
+def test_memory_of_adamw_is_what_the_compiler_must_be_given(library):
+    found = subjects.memory_of(library, recipes.RECIPES["adamw"], trees.one(1e-3))
+    assert found.pop("temporary") < 0.01
+    exact = {"state bytes/parameter": 8, "arguments": 4, "outputs": 3, "aliased": 3}
+    assert found == pytest.approx(exact, rel=1e-3)
+
+
+def test_every_recipe_and_schedule_is_of_both_libraries():
+    for recipe in recipes.RECIPES.values():
+        for library in recipes.LIBRARIES.values():
+            tx = recipe.build(library)
+            params = {"w": jnp.ones(3)}
+            jax.eval_shape(tx.update, params, tx.init(params), params)
+
+    def values(library):
+        return jax.jit(lambda t: [f(library)(t) for f in recipes.SCHEDULES.values()])
+
+    ours, theirs = (values(library)(250) for library in recipes.LIBRARIES.values())
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("subject", benchmarks.SUBJECTS)
+def test_each_subject_prints_a_table_and_writes_json_and_a_figure(
+    subject, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(subjects, "find_spec", lambda _: None)  # torch takes seconds
+    data, figure = tmp_path / "numbers.json", tmp_path / "figure.png"
+    files = ["--json", str(data), "--plot", str(figure)]
+    assert benchmarks.main([subject, *TINY.split(), "--trees", "one", *files]) == 0
+    written = json.loads(data.read_text())
+    assert written["machine"]["versions"]["jax"] == jax.__version__
+    (result,) = written["results"]
+    out = capsys.readouterr().out
+    for column, value in result["rows"][0].items():
+        assert column in out
+        if isinstance(value, dict):
+            assert len(value["samples"]) == 1
+    assert set(result["shown"]) <= set(result["rows"][0])
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_torch_steps_where_it_has_the_variant():
+    pytest.importorskip("torch")
+    shapes = trees.one(1e-7)
+    assert (
+        subjects.torch_steps(recipes.RECIPES["rmsprop"], shapes, {"fused": True})
+        is None
+    )
+    run = subjects.torch_steps(recipes.RECIPES["adamw+clip+cosine"], shapes, {})
+    run(2)
+
+
+@pytest.mark.parametrize("wrong", [["all", "--repeats", "0"], ["fast"], []])
+def test_wrong_options_are_refused(wrong, capsys):
+    with pytest.raises(SystemExit):
+        benchmarks.main(wrong)
+    assert "error" in capsys.readouterr().err
+
+
+def test_absent_numbers_are_dashes():
+    assert report.cell(None) == "—"
+    assert report.cell(0.12345) == "0.123"
