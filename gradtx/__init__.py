@@ -27,6 +27,8 @@ from gradtx.core.numerics import (
     safe_norm,
     safe_root_mean_squares,
 )
+from gradtx.core.packed import Packed, unpack
+from gradtx.core.packing import pack
 from gradtx.core.rule import Pair
 from gradtx.core.select import (
     Selector,
@@ -99,6 +101,10 @@ __all__ = [
     "everything_but",
     "matrices",
     "vectors",
+    # many small leaves
+    "Packed",
+    "pack",
+    "unpack",
     # numerics
     "abs_sq",
     "global_norm",

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from gradtx.core import tree
 from gradtx.core.check import is_number
+from gradtx.core.entrywise import LeafwiseCheck, check_treewise
 from gradtx.core.numerics import as_array, at_least_float32, widen
 from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype
 from gradtx.core.roles import SHAPES, is_params, roles
@@ -60,6 +61,7 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
       **hypers: numbers, arrays, or schedules of the count.
     """
     rule = Rule(update, hypers)
+    check = LeafwiseCheck(rule.who)
 
     @functools.cache
     def expected(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -87,6 +89,9 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
 
     def start(params: Any, mask: Any = None) -> Any:
         ps = rule.acted_on("params", params, mask, params)
+        for path, p in zip(ps.paths, ps.leaves, strict=True):
+            if p is not None:
+                check.init(init, path, p)
         states = [None if p is None else _owned(init, p) for p in ps.leaves]
         made = next((s for s in states if s is not None), None)
         state = of_no_leaf() if made is None else made
@@ -109,6 +114,8 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
                 rule.checkslots(path, g, s, expected(g.shape, g.dtype))
                 dtype = out_dtype(g, ps[i])
                 p = ps[i] if rule.takes_params else None
+                now = functools.partial(act, dtype, words=words)
+                check.update(now, path, g, expected, p, scalars)
                 outs[i], s = act_compiled(dtype, g, s, p, scalars, words)
             states.append(s)
         new = _transposed(rule.counted(state, state), gs.structure, states)
@@ -117,13 +124,18 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
     return rule.pair(init_fn, update_fn)
 
 
-def treewise(init: Any, update: Any, /, **hypers: Any) -> Pair:
+def treewise(
+    init: Any, update: Any, /, *, arrangement_free: bool = False, **hypers: Any
+) -> Pair:
     """Lift a pair on trees whose leaves need each other, as under a global norm.
 
     Args:
       init: from the parameters to a NamedTuple, in which `count` becomes the number of
         updates so far.
       update: as for `leafwise`, but on whole trees.
+      arrangement_free: whether an entry's update does not depend on which leaf it lies
+        in, as under a norm of all leaves. Else packed leaves are refused (see `pack`),
+        unless the rule is seen to act entry by entry.
       **hypers: numbers, arrays, or schedules of the count.
     """
     rule = Rule(update, hypers)
@@ -143,8 +155,15 @@ def treewise(init: Any, update: Any, /, **hypers: Any) -> Pair:
         gs = flat.structure.unflatten(flat.leaves)
         wide = functools.partial(widen, dtype=wide_dtype((gs, state, ps)))
         gs, s, ps, scalars = jax.tree.map(wide, (gs, state, ps, rule.scalars(state)))
-        operands = (gs, s, None if params is None else ps)[: 2 + rule.takes_params]
-        out, new = update(*operands, **rule.constants, **scalars, **rule.heard(extra))
+        ps, words = None if params is None else ps, rule.heard(extra)
+
+        def act(gs: Any, s: Any, ps: Any, scalars: Any) -> Any:
+            operands = (gs, s, ps)[: 2 + rule.takes_params]
+            return update(*operands, **rule.constants, **scalars, **words)
+
+        if not arrangement_free:
+            check_treewise(rule.who, act, gs, s, ps, scalars)
+        out, new = act(gs, s, ps, scalars)
         out = rounding(rule.who, updates, params)(out)
         return out, rule.counted(jax.tree.map(_stored_like, new, state), state)
 

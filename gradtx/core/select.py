@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import tree
+from gradtx.core import packed, tree
 from gradtx.core.call import Value, recorded, refuse
 from gradtx.core.check import is_number, show
 from gradtx.core.tree import PyTree
@@ -124,6 +124,9 @@ def labels(selector: Any, params: PyTree, who: Any = "labels") -> list[Any]:
     flat = tree.flatten(params)
     if not flat.leaves:
         return []
+    if any(map(packed.is_vector, flat.paths)):
+        apart, leaves = packed.outline(selector), packed.outline(params)
+        return packed.folded(labels(apart, leaves, who), params, who)
     if _takes_path_and_leaf(selector):
         pairs = zip(flat.paths, flat.leaves, strict=True)
         return [None if x is None else selector(path, x) for path, x in pairs]

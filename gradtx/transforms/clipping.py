@@ -88,7 +88,7 @@ def clip_by_global_norm(max_norm: NonNegative) -> Pair:
         factor = shrinkage(norm_of(jax.tree.leaves(updates)), max_norm)
         return jax.tree.map(lambda g: factor.astype(g.dtype) * g, updates), s
 
-    return treewise(init, update, max_norm=max_norm)
+    return treewise(init, update, arrangement_free=True, max_norm=max_norm)
 
 
 @transformation

@@ -74,4 +74,6 @@ def normalize_by_update_norm(
 
         return jax.tree.map(normalized, updates), s
 
-    return treewise(init, update, scale_factor=scale_factor, eps=eps)
+    return treewise(
+        init, update, arrangement_free=True, scale_factor=scale_factor, eps=eps
+    )

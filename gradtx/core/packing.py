@@ -1,0 +1,68 @@
+"""Joining the leaves of a tree into vectors, one for each dtype and selection."""
+
+from typing import Any
+
+from gradtx.core import tree
+from gradtx.core.check import show
+from gradtx.core.packed import Layout, Packed
+from gradtx.core.rule import check_leaf
+from gradtx.core.select import labels
+from gradtx.core.tree import PyTree
+
+
+def pack(params: PyTree, *selectors: Any) -> Packed:
+    """Join the leaves into one vector for each dtype, before the training.
+
+    For models of very many small leaves, whose steps take longer to start than to
+    compute. Parameters, gradients and state are then few vectors, and so is all that is
+    done to them:
+
+        params = pack(params)
+        state = tx.init(params)
+
+        @jax.jit
+        def step(params, state, batch):
+            grads = jax.grad(lambda p: loss(unpack(p), batch))(params)
+            updates, state = tx.update(grads, state, params)
+            return apply_updates(params, updates), state
+
+    The update itself is then a handful of kernels, at run time and to compile. What the
+    forward pass makes of each leaf remains: XLA compiles a slice for every leaf.
+
+    Transformations that act entry by entry, or on the whole tree as under its norm, do
+    the same as without. Those that act on each leaf, or on its axes, are refused at
+    `init` or `update`, with the reason. That is found by following the rules of
+    `leafwise` and `treewise`; a pair that is written without these, or by another
+    library, is not looked into, and is given the vectors as they are.
+
+    Args:
+      params: a tree of arrays; None stays None. Under a mesh, of replicated ones.
+      *selectors: the masks and labels that the transformation selects leaves by (see
+        `masked`). Leaves that one of them tells apart go into different vectors.
+
+    Returns:
+      A tree of the vectors, which are copies. Its `like(tree)` packs another tree in
+      the same way.
+
+    Raises:
+      TypeError: by path, if a leaf is no array of floating-point or complex numbers.
+      ValueError: by path, if a selector does not match the parameters.
+    """
+    flat = tree.flatten(params)
+    told = [labels(selector, params, "pack") for selector in selectors]
+    leaves = [
+        None if x is None else check_leaf("pack", "params", path, x)
+        for path, x in zip(flat.paths, flat.leaves, strict=True)
+    ]
+    names = [
+        None if x is None else ", ".join([x.dtype.name, *(show(t[i]) for t in told)])
+        for i, x in enumerate(leaves)
+    ]
+    distinct = list(dict.fromkeys(name for name in names if name is not None))
+    layout = Layout(
+        structure=flat.structure,
+        shapes=tuple(None if x is None else x.shape for x in leaves),
+        vectors=tuple(None if n is None else distinct.index(n) for n in names),
+        names=tuple(distinct),
+    )
+    return layout.join(leaves)
