@@ -2,38 +2,20 @@
 
 A row names the factory, its numeric hyperparameters (each may be an array or a
 schedule), its other arguments, and its kind: `elementwise` acts the same however the
-parameters are arranged in leaves, `leafwise` acts the same on each leaf alone.
+parameters are arranged in leaves, `leafwise` acts the same on each leaf alone. The rows
+of a family of algorithms are in a file rows_*.py beside this one.
 """
 
+import importlib
 import inspect
+import pathlib
 import typing
-from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
+from row import Row, with_value  # noqa: F401 - a value prints as a call of it
 
 import gradtx
-
-
-@dataclass(frozen=True)
-class Row:
-    factory: Any
-    hypers: dict[str, float] = field(default_factory=dict)
-    other: dict[str, Any] = field(default_factory=dict)
-    parts: tuple[Any, ...] = ()
-    kind: str = "elementwise"
-    needs_params: bool = False
-    cycle: int = 1  # calls to an update; the others give zeros
-    passes: bool = False  # what it does not select, it does not look at
-    value: bool = False  # it needs value=..., and is given 1.0
-    by_place: bool = False  # what it does to a leaf depends on the leaf's place
-
-    def make(self, **hypers: Any) -> Any:
-        tx = self.factory(*self.parts, **{**self.hypers, **self.other, **hypers})
-        return with_value(tx) if self.value else tx
-
-    def __str__(self) -> str:
-        return repr(self.make())
 
 
 def double(updates, params):
@@ -50,16 +32,6 @@ def halve(params):
 
 def even(step):
     return step % 2 == 0
-
-
-@gradtx.transformation
-def with_value(inner):
-    """Give a transformation that needs `value` a loss that does not fall."""
-
-    def update(updates, state, params=None, **extra):
-        return inner.update(updates, state, params, **{"value": 1.0, **extra})
-
-    return gradtx.Pair(inner.init, update)
 
 
 def handmade_init(params):
@@ -195,6 +167,14 @@ ROWS = [
     Row(gradtx.with_extra_args_support, parts=(gradtx.scale_by_adam(),)),
     Row(gradtx.GradientTransformation, parts=(handmade_init, handmade_update)),
 ]
+
+
+# A family of algorithms has a file of rows of its own.
+NAMES = {**vars(gradtx), **globals()}  # what the rows print with
+for path in sorted(pathlib.Path(__file__).parent.glob("rows_*.py")):
+    family = importlib.import_module(path.stem)
+    ROWS += family.ROWS
+    NAMES |= vars(family)
 
 
 def factories() -> set[str]:

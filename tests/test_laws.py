@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from catalogue import ROWS, factories, grads, params
+from catalogue import NAMES, ROWS, factories, grads, params
 from jax.sharding import NamedSharding, PartitionSpec
 
 import gradtx
@@ -193,16 +193,10 @@ def test_sharding_stays(row):
 # 3. A value: it prints, compares, hashes, pickles; equal values share a trace.
 
 
-def namespace():
-    import catalogue
-
-    return {**vars(gradtx), **vars(catalogue)}
-
-
 @every
 def test_prints_as_a_call_that_makes_an_equal_one(row):
     tx = row.make()
-    assert eval(repr(tx), namespace()) == tx
+    assert eval(repr(tx), NAMES) == tx
 
 
 @every
@@ -273,7 +267,7 @@ def test_arrays_are_leaves_and_do_not_retrace(row, hyper):
         constant = row.make(**{hyper: value})
         plain = compiled(constant)(g, constant.init(p), p)
         chex.assert_trees_all_close(ours, plain, rtol=2e-5, atol=1e-6)
-        assert eval(repr(tx), namespace()) == tx
+        assert eval(repr(tx), NAMES) == tx
     assert len(traces) == 1
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 GRADIENT_STEPS = 100
+A = 0.01  # the learning rate
 SCALES = np.array([[100.0, 1.0, 0.01], [3.0, 0.3, 1e-4]])
 
 
