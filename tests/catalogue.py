@@ -13,7 +13,7 @@ import typing
 from typing import Any
 
 import jax.numpy as jnp
-from row import Row, with_value  # noqa: F401 - a value prints as a call of it
+from row import Row, with_extra  # noqa: F401 - a value prints as a call of it
 
 import gradtx
 

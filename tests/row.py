@@ -16,22 +16,41 @@ class Row:
     needs_params: bool = False
     cycle: int = 1  # calls to an update; the others give zeros
     passes: bool = False  # what it does not select, it does not look at
-    value: bool = False  # it needs value=..., and is given 1.0
+    value: bool = False  # short for extra={"value": 1.0}
     by_place: bool = False  # what it does to a leaf depends on the leaf's place
+    extra: Any = None  # what update needs beside the parameters; see with_extra
 
     def make(self, **hypers: Any) -> Any:
-        tx = self.factory(*self.parts, **{**self.hypers, **self.other, **hypers})
-        return with_value(tx) if self.value else tx
+        given = {**self.hypers, **self.other, **hypers}
+        return self.fed(self.factory(*self.parts, **given))
+
+    def fed(self, tx: Any) -> Any:
+        """The transformation with the extra arguments that the row's needs."""
+        extra = {"value": 1.0} if self.value else self.extra
+        return tx if extra is None else with_extra(tx, extra)
 
     def __str__(self) -> str:
         return repr(self.make())
 
 
 @gradtx.transformation
-def with_value(inner):
-    """Give a transformation that needs `value` a loss that does not fall."""
+def with_extra(inner, extra):
+    """Give a transformation the extra arguments that it needs.
 
-    def update(updates, state, params=None, **extra):
-        return inner.update(updates, state, params, **{"value": 1.0, **extra})
+    Args:
+      inner: the transformation.
+      extra: a dictionary of values, as `{"value": 1.0}`, or, where they depend on the
+        parameters, a function (of a name) from the parameters to such a dictionary; it
+        gives float32 for half precision, and is not called without parameters.
+    """
+
+    def words(params):
+        if not callable(extra):
+            return extra
+        return {} if params is None else extra(params)
+
+    def update(updates, state, params=None, **others):
+        given = {**others, **words(params)}
+        return inner.update(updates, state, params, **given)
 
     return gradtx.Pair(inner.init, update)
