@@ -103,6 +103,24 @@ class FloatDType:
         return value
 
 
+class OneOf:
+    """One of these words."""
+
+    def __init__(self, *words: str):
+        self.words = words
+
+    def __str__(self) -> str:
+        shown = [f"{word!r}" for word in self.words]
+        return f"{', '.join(shown[:-1])} or {shown[-1]}"
+
+    def __call__(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise TypeError
+        if value not in self.words:
+            raise ValueError
+        return value
+
+
 @dataclass(frozen=True)
 class IsFunction:
     def __str__(self) -> str:

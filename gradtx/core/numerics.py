@@ -81,6 +81,41 @@ def divide(x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.where(zero, jnp.zeros_like(x), x / jnp.where(zero, jnp.ones_like(y), y))
 
 
+def over_root(
+    x: jax.Array,
+    nu: jax.Array,
+    eps: Any,
+    *,
+    place: str = "outside",
+    correction: Any = 1,
+    eps_root: Any = 0.0,
+) -> jax.Array:
+    """x / √ν, and 0 where ν and ε are 0, with ε where a method's authors put it.
+
+    Args:
+      x: what is divided, such as a mean gradient.
+      nu: ν >= 0, a running mean or sum of squares.
+      eps: ε >= 0.
+      place: "outside", x / (√(ν / c) + ε); "inside", x / √(ν / c + ε); "uncorrected",
+        x / ((√ν + ε) / √c); or "clamp", x / max(√(ν / c), ε).
+      correction: c, the weight by which ν is debiased.
+      eps_root: added under the root, whatever the place.
+    """
+    if place == "uncorrected":
+        c = jnp.asarray(correction, nu.dtype)
+        return divide(x, (sqrt(nu + eps_root) + eps) / sqrt(c))
+    mean = nu / correction + eps_root
+    if place == "inside":
+        return divide(x, sqrt(mean + eps))
+    root = sqrt(mean)
+    return divide(x, jnp.maximum(root, eps) if place == "clamp" else root + eps)
+
+
+def unbounded(x: jax.Array, bounded: jax.Array) -> jax.Array:
+    """What a sign or a bound made of x, but x itself where that is NaN or infinite."""
+    return jnp.where(jnp.isfinite(x), bounded, x)
+
+
 def safe_increment(count: ArrayLike) -> jax.Array:
     """count + 1, and the greatest value of its dtype when there is no such number.
 

@@ -1,15 +1,18 @@
 """Steps that adapt to each parameter: divide by a running size of its gradient."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.check import Decay, DType, NonNegative, NonNegativeConstant
+from gradtx.core.check import Decay, DType, NonNegative, NonNegativeConstant, OneOf
 from gradtx.core.lift import debias, leafwise, zeros_like
-from gradtx.core.numerics import abs_sq, divide, lerp, sqrt
+from gradtx.core.numerics import abs_sq, lerp, over_root
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
+
+EpsPlace = Annotated[str, OneOf("outside", "inside", "uncorrected", "clamp")]
+LookAhead = Annotated[str, OneOf("optax", "timm")]
 
 
 class ScaleByRmsState(NamedTuple):
@@ -58,14 +61,16 @@ def scale_by_rms(
       Hinton, 2012, "Neural networks for machine learning", lecture 6; CS231n,
       lecture 3.
     """
+    place = "inside" if eps_in_sqrt else "outside"
 
     def init(p):
-        return ScaleByRmsState(count=0, nu=_squares_like(p, initial_scale))
+        return ScaleByRmsState(count=0, nu=squares_like(p, initial_scale))
 
     def update(g, s, *, decay, eps, correction):
         nu = lerp(s.nu, abs_sq(g), decay)
-        root = _root(nu / correction if bias_correction else nu, eps, eps_in_sqrt)
-        return divide(g, root), s._replace(nu=nu)
+        c = correction if bias_correction else 1
+        u = over_root(g, nu, eps, place=place, correction=c)
+        return u, s._replace(nu=nu)
 
     return leafwise(init, update, decay=decay, eps=eps, correction=debias(decay))
 
@@ -97,9 +102,10 @@ def scale_by_stddev(
     References:
       Graves, 2013, arXiv:1308.0850.
     """
+    place = "inside" if eps_in_sqrt else "outside"
 
     def init(p):
-        nu = _squares_like(p, initial_scale)
+        nu = squares_like(p, initial_scale)
         return ScaleByRStdDevState(count=0, mu=zeros_like(p), nu=nu)
 
     def update(g, s, *, decay, eps, correction):
@@ -107,8 +113,7 @@ def scale_by_stddev(
         c = correction if bias_correction else 1
         # Rounding can make the difference negative; the variance is not.
         variance = jnp.maximum(nu / c - abs_sq(mu / c), jnp.zeros_like(nu))
-        root = _root(variance, eps, eps_in_sqrt)
-        return divide(g, root), s._replace(mu=mu, nu=nu)
+        return over_root(g, variance, eps, place=place), s._replace(mu=mu, nu=nu)
 
     return leafwise(init, update, decay=decay, eps=eps, correction=debias(decay))
 
@@ -122,13 +127,15 @@ def scale_by_adam(
     mu_dtype: DType | None = None,
     *,
     nesterov: bool = False,
+    look_ahead: LookAhead = "optax",
 ) -> Pair:
     """Divide the mean gradient by its root mean square, both debiased: Adam.
 
     m_t = β₁ m_{t−1} + (1 − β₁) g_t and r_t = β₂ r_{t−1} + (1 − β₂) g_t²; debiased,
     m̂_t = m_t / (1 − β₁ᵗ) and r̂_t = r_t / (1 − β₂ᵗ); then u_t = m̂_t / (√(r̂_t + ε_root)
     + ε). With Nesterov's look-ahead, m̂_t = β₁ m_t / (1 − β₁ᵗ⁺¹) + (1 − β₁) g_t /
-    (1 − β₁ᵗ), as in Optax. The defaults equal those of `torch.optim.Adam` and Optax.
+    (1 − β₁ᵗ), as in Optax, or with (1 − β₁ᵗ) under both, as in timm. The
+    defaults equal those of `torch.optim.Adam` and Optax.
 
     Args:
       b1: β₁ in [0, 1), the decay of the mean gradient.
@@ -137,6 +144,7 @@ def scale_by_adam(
       eps_root: ε_root >= 0, inside the root.
       mu_dtype: the dtype in which m is kept; the parameters' by default, >= float32.
       nesterov: whether to look ahead.
+      look_ahead: whose debiasing of it: "optax" or "timm".
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
@@ -146,15 +154,13 @@ def scale_by_adam(
     """
 
     def init(p):
-        return ScaleByAdamState(
-            count=0, mu=zeros_like(p, mu_dtype), nu=_squares_like(p)
-        )
+        return ScaleByAdamState(count=0, mu=zeros_like(p, mu_dtype), nu=squares_like(p))
 
     def update(g, s, *, b1, b2, eps, eps_root, c1, c2, c1_next):
         mu, nu = lerp(s.mu, g, b1), lerp(s.nu, abs_sq(g), b2)
-        mean = b1 * mu / c1_next + (1 - b1) * g / c1 if nesterov else mu / c1
-        root = sqrt(nu / c2 + eps_root) + eps
-        return divide(mean, root), s._replace(mu=mu, nu=nu)
+        mean = mean_ahead(mu, g, b1, c1, c1_next) if nesterov else mu / c1
+        u = over_root(mean, nu, eps, eps_root=eps_root, correction=c2)
+        return u, s._replace(mu=mu, nu=nu)
 
     return leafwise(
         init,
@@ -165,19 +171,20 @@ def scale_by_adam(
         eps_root=eps_root,
         c1=debias(b1),
         c2=debias(b2),
-        c1_next=debias(b1, ahead=1),
+        c1_next=debias(b1, ahead=1 if look_ahead == "optax" else 0),
     )
 
 
-def _squares_like(p, value=0.0):
+def mean_ahead(mu, g, b1, c1, c1_next):
+    """The next mean gradient if the gradient stayed, each part debiased by itself."""
+    return b1 * mu / c1_next + (1 - b1) * g / c1
+
+
+def squares_like(p, value=0.0):
     """A mean of squares that starts at this value: real also where p is complex."""
     if jnp.shape(value):
         raise ValueError(
-            f"initial_scale has shape {jnp.shape(value)}; expected a scalar."
+            f"the first value has shape {jnp.shape(value)}; expected a scalar."
         )
     zeros = abs_sq(zeros_like(p))
     return zeros + jnp.asarray(value, zeros.dtype)
-
-
-def _root(nu, eps, eps_in_sqrt):
-    return sqrt(nu + eps) if eps_in_sqrt else sqrt(nu) + eps
