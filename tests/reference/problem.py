@@ -15,3 +15,45 @@ def gradient(w, step):
     """Of ½ Σ scales (w − 1)² plus a noise that depends on the step, 0 at step 7."""
     noise = 0.1 * np.sin(np.arange(6).reshape(2, 3) + 1.7 * step)
     return (step != 7) * (0.1 * SCALES * (w - 1) + noise)
+
+
+def value(w, step):
+    """What `gradient` is the derivative of, and 2: a loss that stays positive."""
+    noise = 0.1 * np.sin(np.arange(6).reshape(2, 3) + 1.7 * step)
+    return 2 + (step != 7) * np.sum(0.05 * SCALES * (w - 1) ** 2 + noise * (w - 1))
+
+
+# A second problem, of two leaves: a layer of tanh fitted to rows that differ each step.
+# For methods in which the leaf counts: its norm, its rows and columns, its rank.
+
+INPUTS = np.sin(1.3 * np.arange(32) ** 1.1).reshape(8, 4)
+TARGETS = 0.9 * np.cos(0.7 * np.arange(24) ** 1.2).reshape(8, 3)
+
+
+def layer_start():
+    kernel = 0.5 * np.sin(2.0 + np.arange(12)).reshape(4, 3)
+    return {"b": np.array([0.1, -0.2, 0.3]), "w": kernel}
+
+
+def layer_residual(p, step):
+    rows = (3 * step + np.arange(4)) % 8
+    out = np.tanh(INPUTS[rows] @ p["w"] + p["b"])
+    return INPUTS[rows], out, out - TARGETS[rows]
+
+
+def layer_gradient(p, step):
+    x, out, residual = layer_residual(p, step)
+    d = residual * (1 - out**2) / 4
+    return {"b": d.sum(0), "w": x.T @ d}
+
+
+def layer_value(p, step):
+    _, _, residual = layer_residual(p, step)
+    return np.sum(residual**2) / 8
+
+
+PROBLEMS = {
+    "ravine": (start, gradient, value),
+    "layer": (layer_start, layer_gradient, layer_value),
+}
+RECORDED_STEPS = (1, 2, 3, 10, 30, 60, 100)  # the first tell what differs
