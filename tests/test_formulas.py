@@ -13,7 +13,7 @@ import gradtx
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
 sys.path.insert(0, str(REFERENCE))
-from problem import GRADIENT_STEPS, A, gradient, start  # noqa: E402
+from problem import GRADIENT_STEPS, gradient, start  # noqa: E402
 
 
 def path(tx):

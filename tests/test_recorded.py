@@ -28,7 +28,7 @@ RECORDED = {
 }
 
 # Factories that the tables name before they exist.
-PENDING = frozenset("adadelta adafactor adagrad adamax radam rprop".split())
+PENDING = frozenset(["adadelta", "adafactor", "adagrad", "adamax", "radam", "rprop"])
 
 L2 = "gradtx.add_decayed_weights(0.02)"
 EQUAL = {
