@@ -1,36 +1,73 @@
 """Functions of the step."""
 
 from gradtx.schedules.base import Schedule, schedule
+from gradtx.schedules.budget import (
+    cooldown,
+    rex_schedule,
+    warmup_stable_decay_schedule,
+)
 from gradtx.schedules.cosine import (
     cosine_decay_schedule,
     cosine_restarts_schedule,
     warmup_cosine_decay_schedule,
 )
+from gradtx.schedules.cyclic import chebyshev_schedule, cyclic_schedule
 from gradtx.schedules.decay import (
     exponential_decay,
     piecewise_constant_schedule,
     step_decay_schedule,
 )
-from gradtx.schedules.join import join_schedules, linear_warmup, sgdr_schedule
+from gradtx.schedules.join import (
+    join_schedules,
+    linear_warmup,
+    multiply_schedules,
+    sgdr_schedule,
+    warmup_exponential_decay_schedule,
+)
 from gradtx.schedules.linear import (
     constant_schedule,
     linear_schedule,
+    polynomial_schedule,
     warmup_constant_schedule,
+)
+from gradtx.schedules.piecewise import (
+    cosine_onecycle_schedule,
+    linear_onecycle_schedule,
+    piecewise_interpolate_schedule,
+)
+from gradtx.schedules.power import (
+    increasing_decay_schedule,
+    inverse_sqrt_schedule,
+    power_schedule,
 )
 
 __all__ = [
     "Schedule",
+    "chebyshev_schedule",
     "constant_schedule",
+    "cooldown",
     "cosine_decay_schedule",
+    "cosine_onecycle_schedule",
     "cosine_restarts_schedule",
+    "cyclic_schedule",
     "exponential_decay",
+    "increasing_decay_schedule",
+    "inverse_sqrt_schedule",
     "join_schedules",
+    "linear_onecycle_schedule",
     "linear_schedule",
     "linear_warmup",
+    "multiply_schedules",
     "piecewise_constant_schedule",
+    "piecewise_interpolate_schedule",
+    "polynomial_schedule",
+    "power_schedule",
+    "rex_schedule",
     "schedule",
     "sgdr_schedule",
     "step_decay_schedule",
     "warmup_constant_schedule",
     "warmup_cosine_decay_schedule",
+    "warmup_exponential_decay_schedule",
+    "warmup_stable_decay_schedule",
 ]

@@ -1,5 +1,6 @@
 """What a schedule is: a function of the step that is a value."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ParamSpec
 
@@ -14,6 +15,23 @@ from gradtx.core.check import Constant, Number, Whole, is_number
 P = ParamSpec("P")
 StepFunction = Callable[[jax.Array], Any]
 Positive = Annotated[Constant, Number(0, low_open=True, schedule=False)]
+
+
+class OneOf:
+    """One of a few words."""
+
+    def __init__(self, *words: str):
+        self.words = words
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(map(repr, self.words))}"
+
+    def __call__(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise TypeError
+        if value not in self.words:
+            raise ValueError
+        return value
 
 
 class Schedule(Value):
@@ -86,6 +104,18 @@ def ramp(start: Any, stop: Any, count: jax.Array, steps: int) -> Any:
     done = jnp.clip(count, 0, steps)
     # Two weights from whole numbers: each keeps its digits where the other is near 1.
     return start * fraction(steps - done, steps) + stop * fraction(done, steps)
+
+
+def geometric(rate: Any, x: jax.Array) -> jax.Array:
+    """rate ^ x, or the greatest float where that is beyond it."""
+    rate = number(rate)
+    # Not rate ** x: that multiplies the rounding error of a float32 rate by x.
+    log_rate = math.log(rate) if isinstance(rate, float) else jnp.log(rate)
+    exponent = jnp.asarray(x, float) * log_rate
+    # An infinite factor times a zero, here or in the derivative, would be a NaN.
+    largest = jnp.finfo(exponent.dtype).max
+    limit = jnp.nextafter(jnp.log(largest), jnp.zeros_like(largest))
+    return jnp.exp(jnp.minimum(exponent, limit))
 
 
 def whole_steps(steps: Iterable[Any]) -> list[int]:

@@ -1,15 +1,14 @@
 """Half a cosine: alone, after a warmup, and again and again."""
 
-import math
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.call import refuse
-from gradtx.core.check import LAST_STEP, Constant, Number, Steps, StepsOrZero
+from gradtx.core.check import LAST_STEP, Constant, Number, Steps
 from gradtx.schedules.base import (
     Positive,
     StepFunction,
@@ -18,20 +17,10 @@ from gradtx.schedules.base import (
     ramp,
     schedule,
 )
+from gradtx.schedules.lengths import PartOrZero, steps_of
+from gradtx.schedules.shapes import anneal, half_cosine
 
 Factor = Annotated[Constant, Number(0, 1, low_open=True, schedule=False)]
-
-
-def half_cosine(left: jax.Array) -> jax.Array:
-    """½(1 + cos π(1 − left)) = sin²(½π left), which keeps its digits as left -> 0."""
-    return jnp.sin(math.pi / 2 * left) ** 2
-
-
-def anneal(start: Any, end: Any, count: jax.Array, steps: int, exponent: Any) -> Any:
-    """From `start` at step 0 to `end` at `steps` and after, exact at both."""
-    left = fraction(steps - jnp.clip(count, 0, steps), steps)
-    weight = half_cosine(left) ** number(exponent)
-    return end * (1 - weight) + start * weight
 
 
 @schedule
@@ -70,7 +59,7 @@ def cosine_decay_schedule(
 def warmup_cosine_decay_schedule(
     init_value: Constant,
     peak_value: Constant,
-    warmup_steps: StepsOrZero,
+    warmup_steps: PartOrZero,
     decay_steps: Steps,
     end_value: Constant = 0.0,
     exponent: Positive = 1.0,
@@ -89,7 +78,8 @@ def warmup_cosine_decay_schedule(
     Args:
       init_value: the value at step 0, a number or a scalar array.
       peak_value: the value at `warmup_steps`, likewise.
-      warmup_steps: the length of the warmup; with 0 the peak is at step 0.
+      warmup_steps: the length of the warmup, in steps or as a fraction of
+        `decay_steps` in (0, 1); with 0 the peak is at step 0.
       decay_steps: the length of the whole, the warmup included; > `warmup_steps`.
       end_value: the value at `decay_steps` and after.
       exponent: the power of the cosine, > 0.
@@ -101,16 +91,17 @@ def warmup_cosine_decay_schedule(
     Source: Loshchilov & Hutter, 2017, arXiv:1608.03983, eq. 5, after the warmup of
     Goyal et al., 2017, arXiv:1706.02677.
     """
-    if decay_steps <= warmup_steps:
-        allowed = f"more than the {warmup_steps} warmup_steps, which it includes"
+    warmup = steps_of(warmup_steps, decay_steps)
+    if decay_steps <= warmup:
+        allowed = f"more than the {warmup} warmup_steps, which it includes"
         raise refuse("decay_steps", decay_steps, allowed)
 
     def value(count: jax.Array) -> jax.Array:
-        since = jnp.maximum(count - warmup_steps, 0)
+        since = jnp.maximum(count - warmup, 0)
         peak, end = number(peak_value), number(end_value)
         # During the warmup `since` is 0 and this is the peak.
-        after = anneal(peak, end, since, decay_steps - warmup_steps, exponent)
-        return ramp(number(init_value), after, count, warmup_steps)
+        after = anneal(peak, end, since, decay_steps - warmup, exponent)
+        return ramp(number(init_value), after, count, warmup)
 
     return value
 

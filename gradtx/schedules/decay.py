@@ -1,6 +1,5 @@
 """Geometric decay, smooth or in stairs, and values that change at given steps."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from gradtx.schedules.base import (
     Positive,
     Schedule,
     StepFunction,
+    geometric,
     number,
     schedule,
     whole_steps,
@@ -95,17 +95,11 @@ def exponential_decay(
     def value(count: jax.Array) -> jax.Array:
         elapsed = jnp.maximum(count - transition_begin, 0)
         x = elapsed // transition_steps if staircase else elapsed / transition_steps
-        rate = number(decay_rate)
-        # Not rate ** x: that multiplies the rounding error of a float32 rate by x.
-        log_rate = math.log(rate) if isinstance(rate, float) else jnp.log(rate)
-        exponent = jnp.asarray(x, float) * log_rate
-        # An infinite factor times a zero, here or in the derivative, would be a NaN.
-        largest = jnp.finfo(exponent.dtype).max
-        limit = jnp.nextafter(jnp.log(largest), jnp.zeros_like(largest))
-        decayed = number(init_value) * jnp.exp(jnp.minimum(exponent, limit))
+        decayed = number(init_value) * geometric(decay_rate, x)
         if end_value is None:
             return decayed
         end = number(end_value)
+        rate = number(decay_rate)
         return jnp.where(rate < 1, jnp.maximum(decayed, end), jnp.minimum(decayed, end))
 
     return value

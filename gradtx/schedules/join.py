@@ -1,5 +1,7 @@
 """Schedules made of schedules."""
 
+import functools
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -8,9 +10,18 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.call import refuse
-from gradtx.core.check import Constant, Function, StepsOrZero
-from gradtx.schedules.base import StepFunction, number, ramp, schedule, whole_steps
+from gradtx.core.check import Constant, Function, Steps, StepsOrZero
+from gradtx.schedules.base import (
+    Positive,
+    StepFunction,
+    number,
+    ramp,
+    schedule,
+    whole_steps,
+)
 from gradtx.schedules.cosine import warmup_cosine_decay_schedule
+from gradtx.schedules.decay import exponential_decay
+from gradtx.schedules.linear import warmup_constant_schedule
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,33 @@ def join_schedules(
 
 
 @schedule
+def multiply_schedules(
+    schedules: Annotated[Sequence[Callable[[jax.Array], Any]], Functions()],
+) -> StepFunction:
+    """The product of schedules, which all count from step 0.
+
+        value = Π schedulesᵢ(t)
+
+    `multiply_schedules([linear_schedule(0.0, 1.0, n), s])` is a warmup under which `s`
+    goes on; under `linear_warmup` it waits.
+
+    Args:
+      schedules: functions of the step, one or more.
+
+    Raises:
+      ValueError, TypeError: if there are none, or one is not a function.
+
+    Equals: PyTorch's ChainedScheduler, if all factors but one are relative.
+    """
+
+    def value(count: jax.Array) -> jax.Array:
+        factors = [jnp.asarray(part(count), float) for part in schedules]
+        return functools.reduce(operator.mul, factors)
+
+    return value
+
+
+@schedule
 def linear_warmup(
     schedule: Function, warmup_steps: StepsOrZero, init_value: Constant = 0.0
 ) -> StepFunction:
@@ -118,6 +156,54 @@ def linear_warmup(
         return ramp(number(init_value), jnp.asarray(after, float), count, warmup_steps)
 
     return value
+
+
+@schedule
+def warmup_exponential_decay_schedule(
+    init_value: Constant,
+    peak_value: Constant,
+    warmup_steps: StepsOrZero,
+    transition_steps: Steps,
+    decay_rate: Positive,
+    transition_begin: StepsOrZero = 0,
+    staircase: bool = False,
+    end_value: Constant | None = None,
+) -> StepFunction:
+    """Linear warmup, then geometric decay.
+
+        t < warmup_steps:  x = t / warmup_steps
+                           value = init_value · (1 − x) + peak_value · x
+        after:             `exponential_decay` of peak_value, t − warmup_steps
+
+    Args:
+      init_value: the value at step 0, a number or a scalar array.
+      peak_value: the value at `warmup_steps`, likewise.
+      warmup_steps: the length of the warmup; with 0 the peak is at step 0.
+      transition_steps: steps for one factor of `decay_rate`, >= 1.
+      decay_rate: the factor, > 0.
+      transition_begin: steps after the warmup at which the decay begins.
+      staircase: decay once every `transition_steps` and not between.
+      end_value: the value does not go beyond, see `exponential_decay`.
+
+    Raises:
+      ValueError, TypeError: if a value is not finite, a step count not whole or the
+        rate not positive.
+
+    Equals: Optax's, which after `decay_rate=0` or `transition_steps=0` stays at the
+    peak; here both are refused.
+    """
+    parts = [
+        warmup_constant_schedule(init_value, peak_value, warmup_steps),
+        exponential_decay(
+            peak_value,
+            transition_steps,
+            decay_rate,
+            transition_begin,
+            staircase,
+            end_value,
+        ),
+    ]
+    return join_schedules(parts, [warmup_steps])
 
 
 @schedule

@@ -1,10 +1,11 @@
-"""Constants and straight lines."""
+"""Constants, straight lines and powers."""
 
 import jax
 import jax.numpy as jnp
 
 from gradtx.core.check import Constant, Steps, StepsOrZero
-from gradtx.schedules.base import StepFunction, number, ramp, schedule
+from gradtx.schedules.base import Positive, StepFunction, number, ramp, schedule
+from gradtx.schedules.shapes import anneal
 
 
 @schedule
@@ -75,3 +76,43 @@ def warmup_constant_schedule(
     return lambda count: ramp(
         number(init_value), number(peak_value), count, warmup_steps
     )
+
+
+@schedule
+def polynomial_schedule(
+    init_value: Constant,
+    end_value: Constant,
+    power: Positive,
+    transition_steps: Steps,
+    transition_begin: StepsOrZero = 0,
+) -> StepFunction:
+    """A power of the time that is left, from one value to another, which then stays.
+
+        τ = clip((t − transition_begin) / transition_steps, 0, 1)
+        value = (init_value − end_value) · (1 − τ)^power + end_value
+
+    It is exact at both ends, as `linear_schedule`, which is the power 1.
+
+    Args:
+      init_value: the value at the start, a number or a scalar array.
+      end_value: the value at the end, likewise.
+      power: p > 0. Above 1 most of the change is at the start.
+      transition_steps: steps from the one to the other, >= 1.
+      transition_begin: the step at which the value leaves `init_value`.
+
+    Raises:
+      ValueError, TypeError: if a value is not finite, the power not positive or a step
+        count not whole.
+
+    Equals: Optax's, and PyTorch's PolynomialLR with `end_value=0`. Optax takes
+    `transition_steps <= 0` for "stay at `init_value`"; here that is refused.
+
+    References: Chen et al., 2017, arXiv:1606.00915 ("poly").
+    """
+
+    def value(count: jax.Array) -> jax.Array:
+        elapsed = jnp.maximum(count - transition_begin, 0)
+        start, end = number(init_value), number(end_value)
+        return anneal(start, end, elapsed, transition_steps, power, "linear")
+
+    return value

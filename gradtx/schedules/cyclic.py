@@ -1,0 +1,142 @@
+"""Cycles that go up and down, and steps in a fractal order."""
+
+import math
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.call import refuse
+from gradtx.core.check import LAST_STEP, Constant, Number, Steps, is_number
+from gradtx.schedules.base import (
+    OneOf,
+    Positive,
+    StepFunction,
+    fraction,
+    geometric,
+    number,
+    schedule,
+)
+from gradtx.schedules.piecewise import Way
+from gradtx.schedules.shapes import half_cosine
+
+Rate = Annotated[Constant, Number(0, 1, low_open=True, schedule=False)]
+Mode = Annotated[str, OneOf("triangular", "triangular2", "exp_range")]
+
+
+@schedule
+def cyclic_schedule(
+    init_value: Constant,
+    peak_value: Constant,
+    step_size_up: Steps = 2000,
+    step_size_down: Steps | None = None,
+    mode: Mode = "triangular",
+    gamma: Rate = 1.0,
+    interpolate_type: Way = "linear",
+) -> StepFunction:
+    """From one value up to another and back, again and again.
+
+        i = the number of cycles that are over, s = steps since this one began
+        h = s / step_size_up up to the peak, then falling to 0 over step_size_down
+        a = 1 ("triangular"), 2^−i ("triangular2") or gamma^t ("exp_range")
+        value = init_value · (1 − a · h) + peak_value · a · h
+
+    For the momentum, which cycles the other way, exchange the two values. With
+    `interpolate_type="cosine"` h becomes ½(1 − cos πh).
+
+    Args:
+      init_value: the value where a cycle begins, a number or a scalar array.
+      peak_value: the value at the first peak, likewise; it may be below the other.
+      step_size_up: steps up to the peak, >= 1.
+      step_size_down: steps down again. None: as many.
+      mode: how the height of the peaks changes.
+      gamma: in (0, 1], for "exp_range".
+      interpolate_type: "linear" or "cosine".
+
+    Raises:
+      ValueError, TypeError: if a number is not finite or out of its range, a step count
+        or the sum of the two not one that an int32 holds, or a word another.
+
+    Equals: PyTorch's CyclicLR, and for "cosine" with two values exchanged its
+    CosineAnnealingLR beyond T_max, where it rises again.
+
+    References: Smith, 2017, arXiv:1506.01186.
+    """
+    down = step_size_up if step_size_down is None else step_size_down
+    period = step_size_up + down
+    if period > LAST_STEP:
+        allowed = f"less than {LAST_STEP} with the {step_size_up} up"
+        raise refuse("step_size_down", step_size_down, allowed)
+
+    def value(count: jax.Array) -> jax.Array:
+        count = jnp.maximum(count, 0)
+        index = count // period
+        since = count - index * period
+        rising = fraction(jnp.clip(since, 0, step_size_up), step_size_up)
+        falling = fraction(jnp.minimum(period - since, down), down)
+        weight = jnp.minimum(rising, falling)
+        if interpolate_type == "cosine":
+            weight = half_cosine(weight)
+        if mode == "triangular2":
+            weight = weight * 0.5 ** jnp.asarray(index, float)
+        elif mode == "exp_range":
+            weight = weight * geometric(gamma, count)
+        return number(init_value) * (1 - weight) + number(peak_value) * weight
+
+    return value
+
+
+@schedule
+def chebyshev_schedule(
+    min_curvature: Positive, max_curvature: Positive, period: Steps
+) -> StepFunction:
+    """The steps of Chebyshev's method in a fractal order, again and again.
+
+        θⱼ = π (j + ½) / T, j = 0 … T − 1
+        γⱼ = 1 / (½(M + m) − ½(M − m) cos θⱼ), between 1/M and 1/m
+        value = γ_σ(t mod T)
+        σ for 1 is [0]; for 2T it is σ(0), 2T − 1 − σ(0), σ(1), 2T − 1 − σ(1), ...
+
+    On a quadratic with curvatures in [m, M], T steps of gradient descent are as good as
+    Chebyshev's method, that is as the best momentum; some of them are longer than 2/M,
+    and in this order none of them does lasting harm.
+
+    Args:
+      min_curvature: m > 0. The longest step is about 1/m.
+      max_curvature: M > 0, not below m. The shortest step is about 1/M.
+      period: T, a power of 2.
+
+    Raises:
+      ValueError, TypeError: if a number is not positive, M < m or T not a power of 2.
+
+    Equals: `get_chebyshev_schedule` of pytorch_optimizer for m = 0.05/lr and M = 1/lr;
+    that stays at its last value where this begins again, as in the paper.
+
+    References: Agarwal, Goel & Zhang, 2021, arXiv:2103.01338.
+    """
+    bits = period.bit_length() - 1
+    if period != 2**bits:
+        raise refuse("period", period, "a power of 2")
+    given = is_number(min_curvature) and is_number(max_curvature)
+    if given and max_curvature < min_curvature:
+        allowed = f"at least min_curvature, {min_curvature}"
+        raise refuse("max_curvature", max_curvature, allowed)
+
+    def value(count: jax.Array) -> jax.Array:
+        place = fractal(jnp.maximum(count, 0).astype(jnp.uint32), bits)
+        odd = jnp.asarray(2 * place + 1, float)
+        low, high = number(min_curvature), number(max_curvature)
+        # ½(1 − cos θ) = sin² ½θ, which keeps the digits of the longest steps.
+        return 1 / (low + (high - low) * jnp.sin(odd * (math.pi / (4 * period))) ** 2)
+
+    return value
+
+
+def fractal(j: jax.Array, bits: int) -> Any:
+    """σ(j mod 2^bits): its bits are the parities of more and more low bits of j."""
+    for shift in (1, 2, 4, 8, 16):
+        j = j ^ (j << shift)  # in the end, bit i is the parity of bits 0 … i
+    for shift, mask in enumerate((0x55555555, 0x33333333, 0x0F0F0F0F, 0x00FF00FF)):
+        j = ((j >> 2**shift) & mask) | ((j & mask) << 2**shift)
+    j = (j >> 16) | (j << 16)  # the 32 bits in reverse
+    return (j >> (31 - bits)) >> 1
