@@ -1,6 +1,7 @@
 """Schedules against their formulas, written again in float64, and against Optax."""
 
 import copy
+import inspect
 import math
 import pickle
 
@@ -11,149 +12,55 @@ import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from schedule_cases import (
+    BY_VALUE,
+    CASES,
+    DOWN,
+    SGDR,
+    STEPS,
+    cyclic,
+    gone,
+    inverse_sqrt,
+    poly,
+    power,
+    restarts,
+    rex,
+)
 
 from gradtx import schedules
 from gradtx.schedules import (
     Schedule,
+    chebyshev_schedule,
     constant_schedule,
+    cooldown,
     cosine_decay_schedule,
+    cosine_onecycle_schedule,
     cosine_restarts_schedule,
+    cyclic_schedule,
     exponential_decay,
+    increasing_decay_schedule,
+    inverse_sqrt_schedule,
     join_schedules,
+    linear_onecycle_schedule,
     linear_schedule,
     linear_warmup,
+    multiply_schedules,
     piecewise_constant_schedule,
+    piecewise_interpolate_schedule,
+    polynomial_schedule,
+    power_schedule,
+    rex_schedule,
     schedule,
     sgdr_schedule,
     step_decay_schedule,
     warmup_constant_schedule,
     warmup_cosine_decay_schedule,
+    warmup_exponential_decay_schedule,
+    warmup_stable_decay_schedule,
 )
+from gradtx.schedules.shapes import SHAPES
 
-STEPS = np.arange(130)
 LARGE = [2**24 - 1, 2**24, 2**24 + 1, 2**30, 2**31 - 1]
-SGDR = [
-    {"init_value": 0.0, "peak_value": 1.0, "warmup_steps": 5, "decay_steps": 20},
-    {
-        "init_value": 0.1,
-        "peak_value": 0.5,
-        "warmup_steps": 0,
-        "decay_steps": 41,
-        "end_value": 0.05,
-        "exponent": 2.0,
-    },
-]
-
-
-# The formulas: one step, Python's floats.
-
-
-def line(t, a, b, steps, begin=0):
-    x = min(max(t - begin, 0) / steps, 1)
-    return a + (b - a) * x
-
-
-def geometric(t, a, steps, rate, begin=0, staircase=False, end=None):
-    x = max(t - begin, 0) / steps
-    value = a * rate ** (math.floor(x) if staircase else x)
-    if end is None:
-        return value
-    return max(value, end) if rate < 1 else min(value, end)
-
-
-def stairs(t, a, scales):
-    return a * math.prod(scale for boundary, scale in scales.items() if t >= boundary)
-
-
-def cosine(t, a, steps, alpha=0.0, exponent=1.0):
-    c = 0.5 * (1 + math.cos(math.pi * min(t, steps) / steps))
-    return a * ((1 - alpha) * c**exponent + alpha)
-
-
-def warm_cosine(t, a, peak, warmup, steps, end=0.0, exponent=1.0):
-    if t < warmup:
-        return a + (peak - a) * t / warmup
-    return cosine(t - warmup, peak, steps - warmup, end / peak, exponent)
-
-
-def restarts(t, a, period, factor=1, peak_factor=1.0, alpha=0.0):
-    height = 1.0
-    while t >= period:
-        t, period, height = t - period, period * factor, height * peak_factor
-    c = height * math.sin(math.pi / 2 * (period - t) / period) ** 2
-    return a * ((1 - alpha) * c + alpha)
-
-
-def sgdr(t):
-    if t < 20:
-        return warm_cosine(t, 0.0, 1.0, 5, 20)
-    return warm_cosine(t - 20, 0.1, 0.5, 0, 41, 0.05, 2.0)
-
-
-CASES = [
-    (constant_schedule(0.3), lambda t: 0.3),
-    (constant_schedule(2), lambda t: 2.0),
-    (linear_schedule(0.1, 1.0, 41), lambda t: line(t, 0.1, 1.0, 41)),
-    (linear_schedule(1, 0.01, 100.0, 7), lambda t: line(t, 1, 0.01, 100, 7)),
-    (warmup_constant_schedule(0.0, 0.3, 47), lambda t: line(t, 0.0, 0.3, 47)),
-    (warmup_constant_schedule(0.0, 0.3, 0), lambda t: 0.3),
-    (exponential_decay(0.3, 10, 0.9), lambda t: geometric(t, 0.3, 10, 0.9)),
-    (
-        exponential_decay(0.3, 10, 0.5, 3, True, 0.01),
-        lambda t: geometric(t, 0.3, 10, 0.5, 3, True, 0.01),
-    ),
-    (
-        exponential_decay(0.3, 49, 2.0, end_value=1.0),
-        lambda t: geometric(t, 0.3, 49, 2.0, end=1.0),
-    ),
-    (
-        step_decay_schedule(0.3, 30, 0.1),
-        lambda t: 0.3 * 0.1 ** (t // 30),
-    ),
-    (piecewise_constant_schedule(0.3), lambda t: 0.3),
-    (
-        piecewise_constant_schedule(0.3, {60: 0.5, 30: 0.1, 90.0: 0}),
-        lambda t: stairs(t, 0.3, {30: 0.1, 60: 0.5, 90: 0}),
-    ),
-    (piecewise_constant_schedule(0.3, {0: 0.1}), lambda t: 0.03),
-    (cosine_decay_schedule(0.3, 83), lambda t: cosine(t, 0.3, 83)),
-    (
-        cosine_decay_schedule(0.3, 83, 0.1, 2.5),
-        lambda t: cosine(t, 0.3, 83, 0.1, 2.5),
-    ),
-    (
-        warmup_cosine_decay_schedule(0.01, 0.3, 13, 97),
-        lambda t: warm_cosine(t, 0.01, 0.3, 13, 97),
-    ),
-    (
-        warmup_cosine_decay_schedule(0.0, 0.3, 0, 97, 0.03, 0.5),
-        lambda t: warm_cosine(t, 0.0, 0.3, 0, 97, 0.03, 0.5),
-    ),
-    (sgdr_schedule(SGDR), sgdr),
-    (
-        cosine_restarts_schedule(0.3, 41, alpha=0.1),
-        lambda t: restarts(t, 0.3, 41, alpha=0.1),
-    ),
-    (
-        cosine_restarts_schedule(0.3, 10, peak_factor=0.8),
-        lambda t: restarts(t, 0.3, 10, 1, 0.8),
-    ),
-    (
-        cosine_restarts_schedule(0.3, 7, 2, 0.8, 0.1),
-        lambda t: restarts(t, 0.3, 7, 2, 0.8, 0.1),
-    ),
-    (
-        join_schedules(
-            [linear_schedule(0.0, 1.0, 20), cosine_decay_schedule(1.0, 50)], [20]
-        ),
-        lambda t: line(t, 0.0, 1.0, 20) if t < 20 else cosine(t - 20, 1.0, 50),
-    ),
-    (
-        linear_warmup(exponential_decay(0.3, 10, 0.5), 25, 0.1),
-        lambda t: line(t, 0.1, 0.3, 25) if t < 25 else geometric(t - 25, 0.3, 10, 0.5),
-    ),
-    (linear_warmup(constant_schedule(0.3), 0), lambda t: 0.3),
-]
 NAMES = [repr(s) for s, _ in CASES]
 each_case = pytest.mark.parametrize(("s", "formula"), CASES, ids=NAMES)
 each_schedule = pytest.mark.parametrize("s", [s for s, _ in CASES], ids=NAMES)
@@ -264,6 +171,48 @@ def test_the_ends_are_exact(compile):
         assert bits(s(n)) == high
         s = compile(exponential_decay(a, n, b, 5))
         assert bits(s(np.arange(6))) == [low] * 6
+        s = compile(rex_schedule(a, n, b))
+        assert bits(s(0)) == low
+        assert bits(s(after)) == [high] * 4
+        s = compile(polynomial_schedule(a, b, 2.5, n))
+        assert bits(s(0)) == low
+        assert bits(s(after)) == [high] * 4
+        s = compile(piecewise_interpolate_schedule("cosine", b, {n: a, twice: 1.0}))
+        assert bits(s(0)) == high
+        assert bits(s(after)) == [end] * 4
+        s = compile(linear_onecycle_schedule(twice, b, 0.5, 0.5, 7.0))
+        assert bits(s(0)) == bits(np.float32(0.1))
+        assert bits(s(after[2:])) == bits(np.float32([1e-5] * 2))
+        s = compile(inverse_sqrt_schedule(a, b, n))
+        assert bits(s(0)) == low
+        assert bits(s(n)) == high
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("compile", EAGER_AND_JIT, ids=["eager", "jit"])
+def test_the_corners_of_a_warmup_and_a_cooldown_are_exact(compile, shape):
+    a, b, c = (bits(np.float32(x)) for x in (0.1, 0.7, 0.3))
+    for n in [1, 41, 47, 2**24 + 1]:
+        flat, total = np.array([n, n + 1, 2 * n]), np.array([3 * n, 2**31 - 1])
+        args = (0.1, 0.7, n, 3 * n, n, 0.3, shape)
+        s = compile(warmup_stable_decay_schedule(*args))
+        assert bits(s(0)) == a
+        assert bits(s(flat)) == [b] * 3
+        assert bits(s(total)) == [c] * 2
+        s = compile(cooldown(constant_schedule(0.7), 3 * n, n, 0.3, shape))
+        assert bits(s(flat)) == [b] * 3
+        assert bits(s(total)) == [c] * 2
+
+
+@pytest.mark.parametrize("compile", EAGER_AND_JIT, ids=["eager", "jit"])
+@pytest.mark.parametrize("mode", ["triangular", "exp_range"])
+def test_cycles_are_exactly_at_their_corners(compile, mode):
+    low, high = bits(np.float32(0.1)), bits(np.float32(0.7))
+    for up, down in [(1, 1), (41, 47), (107, 2**24 + 1)]:
+        s = compile(cyclic_schedule(0.1, 0.7, up, down, mode))
+        begun = np.arange(10) * (up + down)
+        assert bits(s(begun)) == [low] * 10
+        assert bits(s(begun + up)) == [high] * 10
 
 
 @pytest.mark.parametrize("factor", [1, 2, 10])
@@ -282,6 +231,59 @@ def test_restarts_are_exactly_at_the_peak(period, factor):
 
 
 # Steps that a float32 cannot tell apart.
+
+
+def chebyshev_by_bits(t, m, big_m, bits):
+    """A table of 2^30 would be too long: follow the definition down to one entry."""
+
+    def entry(j, bits):
+        if bits == 0:
+            return 0
+        inner = entry(j // 2, bits - 1)
+        return inner if j % 2 == 0 else 2**bits - 1 - inner
+
+    theta = math.pi * (entry(t % 2**bits, bits) + 0.5) / 2**bits
+    return 1 / (m + (big_m - m) * math.sin(theta / 2) ** 2)
+
+
+@pytest.mark.parametrize("n", [10**6, 2**24 + 1, 2**30 + 7, 2**31 - 2])
+def test_steps_that_float32_cannot_hold_in_other_schedules(n):
+    t = np.array(LARGE)
+    half, third = n // 2, n // 3
+    for s, formula in [
+        (rex_schedule(1.0, n), lambda t: rex(t, 1.0, n)),
+        (polynomial_schedule(1.0, 0.0, 2.0, n), lambda t: poly(t, 1.0, 0.0, 2.0, n)),
+        (inverse_sqrt_schedule(0.0, 1.0, n), lambda t: inverse_sqrt(t, 0.0, 1.0, n)),
+        (
+            cyclic_schedule(2.0, 1.0, half, third),
+            lambda t: cyclic(t, 2.0, 1.0, half, third),
+        ),
+        (
+            cyclic_schedule(1.0, 2.0, 10, None, "triangular2"),
+            lambda t: cyclic(t, 1.0, 2.0, 10, 10, lambda i, t: 0.5 ** min(i, 99)),
+        ),
+        (
+            cyclic_schedule(1.0, 2.0, 10, None, "exp_range", 1 - 1e-9),
+            lambda t: cyclic(t, 1.0, 2.0, 10, 10, lambda i, t: (1 - 1e-9) ** t),
+        ),
+        (increasing_decay_schedule(), lambda t: 1 - (t + 1) ** -0.8),
+        (power_schedule(1.0, 8, 1e6), lambda t: power(t, 1.0, 8, 1e6)),
+        (
+            chebyshev_schedule(0.1, 1.0, 2**30),
+            lambda t: chebyshev_by_bits(t, 0.1, 1.0, 30),
+        ),
+        *(
+            (
+                cooldown(constant_schedule(1.0), n, half, 0.0, shape),
+                lambda t, shape=shape: DOWN[shape](gone(t, half, n - half)),
+            )
+            for shape in DOWN
+        ),
+    ]:
+        expected = [formula(int(t)) for t in t]
+        np.testing.assert_allclose(
+            s(t), expected, rtol=2e-6, atol=1e-12, err_msg=str(s)
+        )
 
 
 @pytest.mark.parametrize("n", [10**6, 2**24 + 1, 2**30 + 7, 2**31 - 1])
@@ -349,6 +351,21 @@ BOTH = [
     ("warmup_cosine_decay_schedule", (0.01, 0.3, 0, 100)),
     ("warmup_cosine_decay_schedule", (0.01, 0.0, 10, 100)),
     ("sgdr_schedule", (SGDR,)),
+    ("polynomial_schedule", (0.3, 0.1, 2.5, 41)),
+    ("polynomial_schedule", (0.1, 0.3, 2.0, 83, 7)),
+    ("polynomial_schedule", (0.1, 0.3, 1, 83, 200)),
+    ("piecewise_interpolate_schedule", ("linear", 0.3)),
+    ("piecewise_interpolate_schedule", ("linear", 0.3, {60: 0.5, 30: 2.0, 90: 0.0})),
+    ("piecewise_interpolate_schedule", ("cosine", 0.3, {0: 0.5, 41: 4.0, 83: 0.1})),
+    ("linear_onecycle_schedule", (100, 0.5)),
+    ("linear_onecycle_schedule", (47, 0.5, 0.1, 0.7, 5.0, 10.0)),
+    ("cosine_onecycle_schedule", (100, 0.5)),
+    ("cosine_onecycle_schedule", (47, 0.5, 0.7, 5.0, 10.0)),
+    ("cosine_onecycle_schedule", (1, 0.5)),
+    ("warmup_exponential_decay_schedule", (0.01, 0.3, 13, 10, 0.9)),
+    ("warmup_exponential_decay_schedule", (0.0, 0.3, 13, 10, 0.5, 3, True, 0.01)),
+    ("warmup_exponential_decay_schedule", (0.1, 0.3, 0, 10, 1.5, 3, False, 0.9)),
+    ("warmup_exponential_decay_schedule", (0.1, 0.3, 10, 10, 0.9, 3, False, 0.4)),
 ]
 
 
@@ -358,6 +375,21 @@ def test_it_agrees_with_optax(name, args, lenient):
     ours = getattr(schedules, name)(*args)
     expected = [theirs(jnp.int32(t)) for t in range(130)]
     np.testing.assert_allclose(ours(STEPS), expected, rtol=5e-6, atol=2e-7)
+
+
+def test_signatures_are_those_of_optax():
+    for name, _ in BOTH:
+
+        def plain(library, name=name):
+            parameters = inspect.signature(getattr(library, name)).parameters.values()
+            return [(p.name, p.default) for p in parameters]
+
+        assert plain(schedules) == plain(optax)
+
+
+def test_a_very_short_cycle_has_no_part_that_optax_drops():
+    s = linear_onecycle_schedule(1, 0.5)  # the peak and the end of the descent at 0
+    np.testing.assert_allclose(s(np.arange(3)), [0.02, 2e-6, 2e-6], rtol=1e-6)
 
 
 def test_parts_may_be_any_functions_of_the_step(lenient):
@@ -400,22 +432,6 @@ def test_joining_nothing_and_an_empty_part():
 
 # Arrays among the arguments.
 
-BY_VALUE = {
-    "constant": constant_schedule,
-    "linear": lambda x: linear_schedule(x, x / 2, 10),
-    "warmup_constant": lambda x: warmup_constant_schedule(x, 1.0, 0),
-    "exponential": lambda x: exponential_decay(1.0, 3, x, end_value=0.2),
-    "exponential_up": lambda x: exponential_decay(x - x, 1, x + 3),
-    "exponential_bounded": lambda x: exponential_decay(x, 1, 4.0, end_value=x),
-    "stairs": lambda x: piecewise_constant_schedule(x, {3: x, 6: 0.0}),
-    "cosine": lambda x: cosine_decay_schedule(x, 10, x, x),
-    "warmup_cosine": lambda x: warmup_cosine_decay_schedule(x, x, 3, 9, x, x),
-    "cold_cosine": lambda x: warmup_cosine_decay_schedule(x, x, 0, 9, x, x),
-    "restarts": lambda x: cosine_restarts_schedule(x, 3, 1, x, x),
-    "growing_restarts": lambda x: cosine_restarts_schedule(x, 3, 2, x, x),
-    "join": lambda x: join_schedules([constant_schedule(x), lambda t: x * x], [5]),
-    "warmup": lambda x: linear_warmup(constant_schedule(x), 5, x),
-}
 each_by_value = pytest.mark.parametrize("make", BY_VALUE.values(), ids=BY_VALUE.keys())
 
 
@@ -481,6 +497,36 @@ def test_the_derivative_by_the_step():
     np.testing.assert_allclose(slope, -math.pi / 20, rtol=1e-6)
 
 
+# Lengths.
+
+
+def test_a_length_may_be_a_fraction_of_the_whole():
+    for part, steps in [(0.1, 10), (0.29, 29), (0.299, 29), (1e-9, 1), (25, 25)]:
+        whole = warmup_cosine_decay_schedule(0.0, 1.0, steps, 100)
+        s = warmup_cosine_decay_schedule(0.0, 1.0, part, 100)
+        np.testing.assert_array_equal(s(STEPS), whole(STEPS))
+        whole = warmup_stable_decay_schedule(0.0, 1.0, steps, 100, steps)
+        s = warmup_stable_decay_schedule(0.0, 1.0, part, 100, part)
+        np.testing.assert_array_equal(s(STEPS), whole(STEPS))
+        whole = cooldown(constant_schedule(1.0), 100, steps)
+        s = cooldown(constant_schedule(1.0), 100, part)
+        np.testing.assert_array_equal(s(STEPS), whole(STEPS))
+    s = warmup_stable_decay_schedule(0.0, 1.0, np.float64(0.1), np.int32(100), 0.5)
+    assert repr(s) == (
+        "warmup_stable_decay_schedule(0.0, 1.0, 0.1, 100, cooldown_steps=0.5)"
+    )
+    for zero in (0, 0.0):
+        s = warmup_stable_decay_schedule(0.0, 1.0, zero, 100)
+        assert float(s(0)) == 1.0
+
+
+def test_a_fraction_of_a_great_whole_is_exact():
+    s = warmup_cosine_decay_schedule(0.0, 1.0, 0.7, 2_000_000_001)
+    peak = 1_400_000_000
+    assert float(s(peak)) == 1.0
+    assert s == warmup_cosine_decay_schedule(0.0, 1.0, 0.7, 2_000_000_001)
+
+
 # What is refused.
 
 JOIN = [linear_schedule(0.0, 1.0, 4), constant_schedule(1.0)]
@@ -531,6 +577,56 @@ BAD = [
     (linear_warmup, (0.1, 10), "schedule", "0.1"),
     (linear_warmup, (JOIN[0], 2.5), "warmup_steps", "2.5"),
     (sgdr_schedule, ([],), "cosine_kwargs", "[]"),
+    (linear_schedule, (0.0, 1.0, 0.5), "transition_steps", "0.5"),
+    (linear_warmup, (JOIN[0], 0.1), "warmup_steps", "0.1"),
+    (warmup_cosine_decay_schedule, (0.0, 1.0, 1.0, 3), "warmup_steps", "1.0"),
+    (warmup_cosine_decay_schedule, (0.0, 1.0, 1.5, 3), "warmup_steps", "1.5"),
+    (warmup_cosine_decay_schedule, (0.0, 1.0, -0.1, 3), "warmup_steps", "-0.1"),
+    (warmup_cosine_decay_schedule, (0.0, 1.0, True, 3), "warmup_steps", "True"),
+    (warmup_cosine_decay_schedule, (0.0, 1.0, 0.1, 0.5), "decay_steps", "0.5"),
+    (polynomial_schedule, (0.0, 1.0, 0.0, 10), "power", "0.0"),
+    (polynomial_schedule, (0.0, 1.0, 2.0, 0), "transition_steps", "0"),
+    (polynomial_schedule, (0.0, 1.0, 2.0, 9, -1), "transition_begin", "-1"),
+    (piecewise_interpolate_schedule, ("cubic", 1.0), "interpolate_type", "'cubic'"),
+    (piecewise_interpolate_schedule, (None, 1.0), "interpolate_type", "None"),
+    (
+        piecewise_interpolate_schedule,
+        ("linear", 1.0, {-1: 0.5}),
+        "boundaries_and_scales",
+        "{-1:",
+    ),
+    (linear_onecycle_schedule, (0, 1.0), "transition_steps", "0"),
+    (linear_onecycle_schedule, (10, 1.0, 1.5), "pct_start", "1.5"),
+    (linear_onecycle_schedule, (10, 1.0, 0.5, 0.3), "pct_final", "0.3"),
+    (linear_onecycle_schedule, (10, 1.0, 0.3, 0.8, 0.0), "div_factor", "0.0"),
+    (cosine_onecycle_schedule, (10, 1.0, "half"), "pct_start", "'half'"),
+    (cosine_onecycle_schedule, (10, 1.0, 0.3, 2.0, -1.0), "final_div_factor", "-1.0"),
+    (warmup_exponential_decay_schedule, (0.0, 1.0, 5, 0, 0.5), "transition_steps", "0"),
+    (warmup_exponential_decay_schedule, (0.0, 1.0, 0.1, 9, 0.5), "warmup_steps", "0.1"),
+    (rex_schedule, (1.0, 0), "decay_steps", "0"),
+    (warmup_stable_decay_schedule, (0.0, 1.0, 5, 10, 6), "cooldown_steps", "6"),
+    (warmup_stable_decay_schedule, (0.0, 1.0, 5, 10, 0), "cooldown_steps", "0"),
+    (warmup_stable_decay_schedule, (0.0, 1.0, 0.9, 10, 0.2), "cooldown_steps", "0.2"),
+    (warmup_stable_decay_schedule, (0.0, 1.0, 5, 10, 1.0), "cooldown_steps", "1.0"),
+    (warmup_stable_decay_schedule, (0.0, 1.0, 1, 9, 2, 0.0, "sqrt"), "shape", "'sqrt'"),
+    (warmup_stable_decay_schedule, (0.0, 1.0, 0.1, 0.9), "total_steps", "0.9"),
+    (cooldown, (0.1, 10), "schedule", "0.1"),
+    (cooldown, (JOIN[0], 10, 11), "cooldown_steps", "11"),
+    (multiply_schedules, ([],), "schedules", "[]"),
+    (multiply_schedules, ([0.1],), "schedules", "[0.1]"),
+    (inverse_sqrt_schedule, (0.0, 1.0, 0), "timescale", "None"),
+    (inverse_sqrt_schedule, (0.0, 1.0, 5, 0), "timescale", "0"),
+    (power_schedule, (1.0, 0, 9), "batch_size", "0"),
+    (power_schedule, (1.0, 8, 9, 4.6, 0.51), "exponent", "0.51"),
+    (increasing_decay_schedule, (0.0,), "exponent", "0.0"),
+    (increasing_decay_schedule, (0.8, 1.0), "max_value", "1.0"),
+    (cyclic_schedule, (0.0, 1.0, 0), "step_size_up", "0"),
+    (cyclic_schedule, (0.0, 1.0, 9, 2**31 - 5), "step_size_down", "2147483643"),
+    (cyclic_schedule, (0.0, 1.0, 9, 9, "square"), "mode", "'square'"),
+    (cyclic_schedule, (0.0, 1.0, 9, 9, "exp_range", 1.5), "gamma", "1.5"),
+    (chebyshev_schedule, (0.0, 1.0, 8), "min_curvature", "0.0"),
+    (chebyshev_schedule, (1.0, 0.5, 8), "max_curvature", "0.5"),
+    (chebyshev_schedule, (0.5, 1.0, 12), "period", "12"),
     (sgdr_schedule, (SGDR[0],), "cosine_kwargs", "{'init_value'"),
 ]
 
@@ -576,6 +672,11 @@ def test_values_lie_between_the_ends(a, b, n, t):
         cosine_decay_schedule(a, n, b / a),
         cosine_restarts_schedule(a, n, 3, alpha=b / a),
         warmup_cosine_decay_schedule(a, b, n // 2, n, a),
+        rex_schedule(a, n, b),
+        polynomial_schedule(a, b, 2.0, n),
+        piecewise_interpolate_schedule("cosine", a, {n: b / a}),
+        cyclic_schedule(a, b, n // 3 + 1, n // 2 + 1),
+        cyclic_schedule(a, b, n // 3 + 1, 1, "triangular2", 1.0, "cosine"),
     ]:
         value = s(t)
         assert np.all((low <= value) & (value <= high)), s

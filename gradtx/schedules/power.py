@@ -91,9 +91,7 @@ def power_schedule(
         scale = number(batch_size) * number(coefficient) * number(tokens_per_step) ** b
         begun = count > 0
         t = jnp.asarray(jnp.where(begun, count, jnp.ones_like(count)), float)
-        return jnp.where(
-            begun, jnp.minimum(number(peak_value), scale * t**b), peak_value
-        )
+        return jnp.where(begun, jnp.minimum(peak, scale * t**b), peak)
 
     return value
 
