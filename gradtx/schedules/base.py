@@ -17,23 +17,6 @@ StepFunction = Callable[[jax.Array], Any]
 Positive = Annotated[Constant, Number(0, low_open=True, schedule=False)]
 
 
-class OneOf:
-    """One of a few words."""
-
-    def __init__(self, *words: str):
-        self.words = words
-
-    def __str__(self) -> str:
-        return f"one of {', '.join(map(repr, self.words))}"
-
-    def __call__(self, value: Any) -> Any:
-        if not isinstance(value, str):
-            raise TypeError
-        if value not in self.words:
-            raise ValueError
-        return value
-
-
 class Schedule(Value):
     """A function from the number of updates made so far (0, 1, ...) to a number.
 

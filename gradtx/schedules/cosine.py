@@ -85,8 +85,9 @@ def warmup_cosine_decay_schedule(
       exponent: the power of the cosine, > 0.
 
     Raises:
-      ValueError, TypeError: if a value is not finite, a step count not whole,
-        `exponent` not positive or `decay_steps` <= `warmup_steps`.
+      ValueError, TypeError: if a value is not finite, `warmup_steps` neither whole nor
+        a fraction, `decay_steps` not whole, `exponent` not positive or `decay_steps` <=
+        `warmup_steps`.
 
     Source: Loshchilov & Hutter, 2017, arXiv:1608.03983, eq. 5, after the warmup of
     Goyal et al., 2017, arXiv:1706.02677.

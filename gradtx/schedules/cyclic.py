@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.call import refuse
-from gradtx.core.check import LAST_STEP, Constant, Number, Steps, is_number
+from gradtx.core.check import LAST_STEP, Constant, Number, OneOf, Steps, is_number
 from gradtx.schedules.base import (
-    OneOf,
     Positive,
     StepFunction,
     fraction,

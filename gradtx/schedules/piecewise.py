@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.call import refuse
-from gradtx.core.check import Constant, Steps
+from gradtx.core.check import Constant, OneOf, Steps
 from gradtx.schedules.base import (
-    OneOf,
     Positive,
     StepFunction,
     number,

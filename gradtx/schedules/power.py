@@ -33,8 +33,8 @@ def inverse_sqrt_schedule(
       peak_value: the value at `warmup_steps`, likewise. For the Transformer of
         dimension d it is 1 / √(d · warmup_steps).
       warmup_steps: the length of the warmup; with 0 the peak is at step 0.
-      timescale: in three of so many steps after the warmup the value halves, >= 1.
-        None: `warmup_steps`, which then must not be 0.
+      timescale: >= 1; the value has halved three times so many steps after the
+        warmup. None: `warmup_steps`, which then must not be 0.
 
     Raises:
       ValueError, TypeError: if a value is not finite, a step count not whole, or there

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.check import OneOf
 from gradtx.core.numerics import sqrt
-from gradtx.schedules.base import OneOf, fraction, number
+from gradtx.schedules.base import fraction, number
 
 
 def half_cosine(left: jax.Array) -> jax.Array:
