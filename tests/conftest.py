@@ -3,12 +3,26 @@
 import os
 import re
 
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
+import jaxlib
 import pytest
 from hypothesis import settings
+
+# Nearly all the time of the tests goes to XLA's compiling, of programs that run for
+# microseconds; with these flags it takes a sixth. XLA ends a process that gives it a
+# flag that it does not know, so they are for the versions that were tried.
+QUICK = (
+    " --xla_backend_optimization_level=0"
+    " --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_parallel_codegen_split_count=1"
+)
+# What is rounded to half precision on the way stays rounded, also inside a program.
+FLAGS = "--xla_force_host_platform_device_count=2 --xla_allow_excess_precision=false"
+KNOWN = jaxlib.__version__.startswith("0.10.")
+os.environ.setdefault("XLA_FLAGS", FLAGS + QUICK * KNOWN)  # read at the first program
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -33,3 +47,19 @@ def x64():
 def stable_id(x):
     """An id of a test that is the same in every process: without addresses."""
     return re.sub(r" at 0x\w+", "", str(x))
+
+
+def pytest_collection_modifyitems(items):
+    """The tests of a row of the catalogue follow each other, in one process."""
+    files, rows = {}, {}
+
+    def place(item):
+        file = files.setdefault(item.path, len(files))
+        row = item.callspec.params.get("row") if hasattr(item, "callspec") else None
+        if row is None:
+            return file, 0
+        number = rows.setdefault(row, len(rows) + 1)
+        item.add_marker(pytest.mark.xdist_group(f"row{number}"))
+        return file, number
+
+    items.sort(key=place)

@@ -1,12 +1,13 @@
 """A row of the catalogue: a factory, and what the tests must know to call it."""
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
 import gradtx
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # what is computed for a row is cached by it
 class Row:
     factory: Any
     hypers: dict[str, float] = field(default_factory=dict)
@@ -29,8 +30,13 @@ class Row:
         extra = {"value": 1.0} if self.value else self.extra
         return tx if extra is None else with_extra(tx, extra)
 
+    @functools.cached_property
+    def tx(self) -> Any:
+        """The transformation as the row says, made once."""
+        return self.make()
+
     def __str__(self) -> str:
-        return repr(self.make())
+        return repr(self.tx)
 
 
 @gradtx.transformation
