@@ -1,5 +1,6 @@
 """The laws that everything public obeys: each test runs over the whole catalogue."""
 
+import contextlib
 import copy
 import functools
 import itertools
@@ -98,6 +99,16 @@ def some_grads(dtype=jnp.float32, steps=STEPS):
     return [grads(i, dtype) for i in range(steps)]
 
 
+@contextlib.contextmanager
+def about(case):
+    """An error inside says which case of the loop it is about."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"This is about {case}.")
+        raise
+
+
 def stack(trees):
     return jax.tree.map(lambda *xs: jnp.stack(xs), *trees)
 
@@ -193,10 +204,11 @@ def test_types_stay_from_step_to_step(row):
     for dtype in DTYPES:
         p = params(dtype)
         state = row.tx.init(p)
-        for u, new in history(row, dtype):
-            assert types(u) == types(p)
-            assert types(new) == types(state)
-        assert not any(x.weak_type for x in jax.tree.leaves(state))
+        with about(dtype):
+            for u, new in history(row, dtype):
+                assert types(u) == types(p)
+                assert types(new) == types(state)
+            assert not any(x.weak_type for x in jax.tree.leaves(state))
 
 
 @lifted
@@ -312,13 +324,13 @@ def test_one_hyperparameter_may_be_an_array_or_a_schedule(row):
         forms = [jnp.float32(value)]
         forms += [gradtx.constant_schedule(value)] * (name not in FIRST_VALUES)
         for form in forms:
-            tx = row.make(**{name: form})
-            arrays = jax.tree.leaves(tx)
-            assert len(arrays) == isinstance(form, jax.Array), name
-            assert eval(repr(tx), NAMES) == tx
-            assert types(jax.eval_shape(tx.init, p)) == types(state), name
-            u, new = jax.eval_shape(tx.update, g, state, p)
-            assert (types(u), types(new)) == (types(p), types(state)), name
+            with about(name):
+                tx = row.make(**{name: form})
+                assert len(jax.tree.leaves(tx)) == isinstance(form, jax.Array)
+                assert eval(repr(tx), NAMES) == tx
+                assert types(jax.eval_shape(tx.init, p)) == types(state)
+                u, new = jax.eval_shape(tx.update, g, state, p)
+                assert (types(u), types(new)) == (types(p), types(state))
 
 
 @tuned
@@ -338,13 +350,11 @@ def test_arrays_are_mapped_over_and_differentiated(row):
     values = stack([jax.tree.map(jnp.float32, values) for _, values in tried])
     mapped, slopes = jax.jit(jax.vmap(jax.value_and_grad(norm_after)))(values)
     for i, (name, values) in enumerate(tried):
-        tx = with_arrays(row, **values)
-        u, _ = jitted_with_arrays(row)(tx, g, tx.init(p), p)
-        np.testing.assert_allclose(
-            mapped[i], gradtx.global_norm(u), rtol=1e-5, err_msg=name
-        )
-    for name, slope in slopes.items():
-        assert np.isfinite(slope).all(), name
+        with about(name):
+            tx = with_arrays(row, **values)
+            u, _ = jitted_with_arrays(row)(tx, g, tx.init(p), p)
+            np.testing.assert_allclose(mapped[i], gradtx.global_norm(u), rtol=1e-5)
+            assert np.isfinite(slopes[name]).all()
 
 
 @tuned
@@ -371,7 +381,7 @@ def test_wrong_hyperparameters_are_refused_when_the_call_is_made(row):
     for hyper, bad in itertools.product(row.hypers, wrong):
         if bad is None and hyper == "momentum":
             continue  # None asks for no momentum
-        with pytest.raises((TypeError, ValueError)) as error:
+        with about((hyper, bad)), pytest.raises((TypeError, ValueError)) as error:
             row.make(**{hyper: bad})
         message = str(error.value)
         assert hyper in message
@@ -383,8 +393,10 @@ def test_wrong_hyperparameters_are_refused_when_the_call_is_made(row):
 def test_a_hyperparameter_that_is_no_scalar_is_refused(row):
     for hyper, value in row.hypers.items():
         tx = row.make(**{hyper: jnp.full(3, value)})
-        refused = rf"{hyper}.* shape \(3,\).*scalar"
-        with pytest.raises(ValueError, match=refused):  # noqa: PT012
+        with (
+            about(hyper),
+            pytest.raises(ValueError, match=r"shape \(3,\).*scalar"),  # noqa: PT012
+        ):
             state = tx.init(params())  # where a first value is taken
             tx.update(grads(0), state, params())
 
@@ -438,11 +450,12 @@ def test_any_pytree_type(row):
 
     _, plain = first(lambda k, b: {"k": k, "b": b})
     for name, form in FORMS.items():
-        p, u = first(form)
-        assert jax.tree.structure(u) == jax.tree.structure(p), name
-        if not row.by_place:
-            by_rank = [sorted(jax.tree.leaves(t), key=jnp.ndim) for t in (u, plain)]
-            chex.assert_trees_all_close(*by_rank, rtol=1e-6)
+        with about(name):
+            p, u = first(form)
+            assert jax.tree.structure(u) == jax.tree.structure(p)
+            if not row.by_place:
+                by_rank = [sorted(jax.tree.leaves(t), key=jnp.ndim) for t in (u, plain)]
+                chex.assert_trees_all_close(*by_rank, rtol=1e-6)
 
 
 @every
@@ -498,7 +511,8 @@ def test_half_precision_is_computed_in_float32(row):
         wide_p, wide_g = (gradtx.tree.cast(x, jnp.float32) for x in (p, g))
         reference, _ = jitted(row)(wide_g, row.tx.init(wide_p), wide_p)
         if row.factory is not gradtx.GradientTransformation:
-            chex.assert_trees_all_equal(u, gradtx.tree.cast(reference, dtype))
+            with about(dtype):
+                chex.assert_trees_all_equal(u, gradtx.tree.cast(reference, dtype))
 
 
 @every
@@ -524,8 +538,9 @@ def test_zero_gradients_give_finite_updates(row):
         p = params(dtype)
         zero = jax.tree.map(jnp.zeros_like, p)
         gs = [zero, zero, grads(1, dtype), zero]
-        for u, state in run(jitted(row, dtype), row.tx.init(p), p, gs):
-            chex.assert_tree_all_finite((u, state))
+        with about(dtype):
+            whole = run(jitted(row, dtype), row.tx.init(p), p, gs)
+            chex.assert_tree_all_finite(whole)
 
 
 @over([row for row in ROWS if any(name.startswith("eps") for name in row.hypers)])
@@ -581,7 +596,8 @@ def test_a_gradient_that_is_not_finite_is_not_hidden(row):
             g["dense"]["bias"] = g["dense"]["bias"].at[1].set(bad)
             for _ in range(row.cycle):
                 u, state = jitted(row)(g, state, p)
-            assert not np.isfinite(u["dense"]["bias"][1]), bad
+            with about(bad):
+                assert not np.isfinite(u["dense"]["bias"][1])
 
 
 # 8. Saved and restored at any step, the run continues bit for bit.
