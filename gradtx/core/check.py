@@ -134,6 +134,7 @@ class IsFunction:
 
 Hyper = Annotated[float | jax.Array | Callable[[jax.Array], Any], Number()]
 Decay = Annotated[Hyper, Number(0, 1, high_open=True)]
+Fraction = Annotated[Hyper, Number(0, 1)]
 NonNegative = Annotated[Hyper, Number(0)]
 LearningRate = Annotated[Hyper, Number(0, hint="1e-3 is a common first choice")]
 Constant = Annotated[float | jax.Array, Number(schedule=False)]

@@ -47,6 +47,11 @@ def debias(decay: Any, ahead: int = 0) -> Callable[[jax.Array], jax.Array]:
     return correction
 
 
+def is_first(count: jax.Array) -> jax.Array:
+    """1 at the first update, then 0: a hyperparameter of rules that begin otherwise."""
+    return (count == 0).astype(float)
+
+
 def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> Pair:
     """Lift a pair on one array to a pair on trees, leaf by leaf.
 

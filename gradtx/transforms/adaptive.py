@@ -10,6 +10,7 @@ from gradtx.core.lift import debias, leafwise, zeros_like
 from gradtx.core.numerics import abs_sq, lerp, over_root
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
+from gradtx.transforms.second_moment import SecondMoment, full, squares_like
 
 EpsPlace = Annotated[str, OneOf("outside", "inside", "uncorrected", "clamp")]
 LookAhead = Annotated[str, OneOf("optax", "timm")]
@@ -128,6 +129,7 @@ def scale_by_adam(
     *,
     nesterov: bool = False,
     look_ahead: LookAhead = "optax",
+    second_moment: SecondMoment | None = None,
 ) -> Pair:
     """Divide the mean gradient by its root mean square, both debiased: Adam.
 
@@ -145,6 +147,7 @@ def scale_by_adam(
       mu_dtype: the dtype in which m is kept; the parameters' by default, >= float32.
       nesterov: whether to look ahead.
       look_ahead: whose debiasing of it: "optax" or "timm".
+      second_moment: how r is kept, such as `rank_one()`; by default `full()`.
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
@@ -152,14 +155,17 @@ def scale_by_adam(
     References:
       Kingma and Ba, 2014, arXiv:1412.6980; Dozat, 2016, for the look-ahead.
     """
+    estimator = second_moment or full()
 
     def init(p):
-        return ScaleByAdamState(count=0, mu=zeros_like(p, mu_dtype), nu=squares_like(p))
+        nu = estimator.init(p)
+        return ScaleByAdamState(count=0, mu=zeros_like(p, mu_dtype), nu=nu)
 
     def update(g, s, *, b1, b2, eps, eps_root, c1, c2, c1_next):
-        mu, nu = lerp(s.mu, g, b1), lerp(s.nu, abs_sq(g), b2)
+        mu = lerp(s.mu, g, b1)
+        r, nu = estimator.update(s.nu, abs_sq(g), b2, 1 - b2)
         mean = mean_ahead(mu, g, b1, c1, c1_next) if nesterov else mu / c1
-        u = over_root(mean, nu, eps, eps_root=eps_root, correction=c2)
+        u = over_root(mean, r, eps, eps_root=eps_root, correction=c2)
         return u, s._replace(mu=mu, nu=nu)
 
     return leafwise(
@@ -178,13 +184,3 @@ def scale_by_adam(
 def mean_ahead(mu, g, b1, c1, c1_next):
     """The next mean gradient if the gradient stayed, each part debiased by itself."""
     return b1 * mu / c1_next + (1 - b1) * g / c1
-
-
-def squares_like(p, value=0.0):
-    """A mean of squares that starts at this value: real also where p is complex."""
-    if jnp.shape(value):
-        raise ValueError(
-            f"the first value has shape {jnp.shape(value)}; expected a scalar."
-        )
-    zeros = abs_sq(zeros_like(p))
-    return zeros + jnp.asarray(value, zeros.dtype)

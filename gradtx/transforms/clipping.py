@@ -1,5 +1,6 @@
 """Bounds on the size of an update."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -173,17 +174,27 @@ def unitwise_norm(x: ArrayLike, axis: Any = None) -> jax.Array:
       An array of the shape of x, in float32 or better, safe against overflow.
     """
     x = as_array(x)
-    long = sum(n != 1 for n in x.shape)
-    if x.ndim <= 1 or (axis is None and long <= 1):
-        axis = tuple(range(x.ndim))
-    elif axis is None:
-        axis = 0 if x.ndim <= 3 else tuple(range(x.ndim - 1))
+    axis = _unit_axes(x, axis)
     size = jnp.abs(widen(x, at_least_float32(x.dtype)))
     largest = jax.lax.stop_gradient(jnp.max(size, axis, keepdims=True, initial=0))
     # Divided by the largest, no square overflows, nor does the greatest underflow.
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
     norm = scale * sqrt(jnp.sum((size / scale) ** 2, axis, keepdims=True))
     return jnp.broadcast_to(norm, x.shape)
+
+
+def unit_size(x: jax.Array, axis: Any = None) -> int:
+    """The number of entries of a unit, as `unitwise_norm` has it."""
+    return math.prod(x.shape[a] for a in _unit_axes(x, axis))
+
+
+def _unit_axes(x: jax.Array, axis: Any) -> tuple[int, ...]:
+    long = sum(n != 1 for n in x.shape)
+    if x.ndim <= 1 or (axis is None and long <= 1):
+        return tuple(range(x.ndim))
+    if axis is None:
+        return (0,) if x.ndim <= 3 else tuple(range(x.ndim - 1))
+    return axis if isinstance(axis, tuple) else (axis,)
 
 
 def unitwise_clip(

@@ -7,12 +7,16 @@ import jax.numpy as jnp
 
 from gradtx.core import tree
 from gradtx.core.call import calling
-from gradtx.core.check import Function
+from gradtx.core.check import Function, LearningRate
 from gradtx.core.lift import leafwise, treewise
 from gradtx.core.numerics import as_array
 from gradtx.core.precision import narrow
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import init_empty_state, transformation
+
+
+class RotateAndShrinkState(NamedTuple):
+    count: jax.Array  # updates so far
 
 
 class NonNegativeParamsState(NamedTuple):
@@ -77,3 +81,35 @@ def project(projection: Function) -> Pair:
         return tree.map_matching(step, str(who), names, new, params), s
 
     return treewise(init_empty_state, update)
+
+
+@transformation
+def rotate_and_shrink(learning_rate: LearningRate) -> Pair:
+    """Step, and shrink by as much as a step at right angles lengthens.
+
+    u' = (W − α u) / √(1 + α²) − W, for updates u that are as long as W. The last link
+    of a chain, with the learning rate in it. It needs the parameters.
+
+    Args:
+      learning_rate: α >= 0, a number, an array or a schedule.
+
+    Raises:
+      TypeError, ValueError: if the learning rate is negative or not finite.
+
+    Equals:
+      The last two links of Optax's `fromage`, without their loss of digits at small α.
+
+    References:
+      Bernstein et al., 2020, arXiv:2002.03432, algorithm 1.
+    """
+
+    def init(p):
+        return RotateAndShrinkState(count=0)
+
+    def update(u, s, p, *, learning_rate):
+        a = learning_rate
+        length = jnp.sqrt(1 + a * a)
+        lost = a * a / (length * (1 + length))  # 1 − 1 / length, without cancellation
+        return -(lost * p + a / length * u), s
+
+    return leafwise(init, update, learning_rate=learning_rate)

@@ -1,0 +1,121 @@
+"""Rows: combinators, sizes, second moments, and the optimizers made of them."""
+
+from row import Row
+
+import gradtx
+
+LR = {"learning_rate": 0.1}
+
+
+ROWS = [
+    Row(gradtx.parallel, parts=(gradtx.ema(0.9), gradtx.identity())),
+    Row(
+        gradtx.parallel,
+        {},
+        {"merge": gradtx.with_norm_of},
+        parts=(gradtx.ema(0.9), gradtx.identity()),
+        kind="leafwise",
+    ),
+    Row(gradtx.nesterov, parts=(gradtx.trace(0.9),)),
+    Row(gradtx.cautious, parts=(gradtx.scale_by_adam(),), kind="leafwise"),
+    Row(gradtx.renorm, {"size": 0.3}, parts=("at most",), kind="leafwise"),
+    Row(
+        gradtx.renorm,
+        {"size": 0.3, "floor": 1e-3},
+        {"per": "tree", "norm": "rms", "of_params": True},
+        parts=("exactly",),
+        kind="treewise",
+        needs_params=True,
+    ),
+    Row(
+        gradtx.renorm,
+        {"size": 2.0},
+        {"per": "unit"},
+        parts=("at least",),
+        kind="leafwise",
+    ),
+    Row(
+        gradtx.scale_by_trust_ratio,
+        {"min_norm": 1e-3, "trust_coefficient": 0.1, "eps": 1e-6, "weight_decay": 0.1},
+        kind="leafwise",
+        needs_params=True,
+    ),
+    Row(
+        gradtx.scale_by_param_block_norm,
+        {"min_scale": 1e-3},
+        kind="leafwise",
+        needs_params=True,
+    ),
+    Row(
+        gradtx.scale_by_param_block_rms,
+        {"min_scale": 1e-3},
+        kind="leafwise",
+        needs_params=True,
+    ),
+    Row(gradtx.keep_norm, kind="leafwise", needs_params=True),
+    Row(gradtx.rotate_and_shrink, LR, needs_params=True),
+    Row(gradtx.gradient_change, {"decay": 0.9}),
+    Row(
+        gradtx.scale_by_adam,
+        {},
+        {"second_moment": gradtx.blocks()},
+        kind="leafwise",
+    ),
+    Row(
+        gradtx.scale_by_factored_rms,
+        {"decay_rate": 0.8, "step_offset": 0.0, "epsilon": 1e-30},
+        {"min_dim_size_to_factor": 1},
+        kind="leafwise",
+    ),
+    Row(gradtx.scale_by_sm3, {"b1": 0.9, "b2": 0.9, "eps": 1e-8}, kind="leafwise"),
+    Row(
+        gradtx.scale_by_novograd,
+        {"b1": 0.9, "b2": 0.25, "eps": 1e-6, "eps_root": 1e-8, "weight_decay": 0.1},
+        kind="leafwise",
+        needs_params=True,
+    ),
+    Row(
+        gradtx.scale_by_came,
+        {
+            "b1": 0.9,
+            "b2": 0.999,
+            "b3": 0.9999,
+            "eps": 1e-30,
+            "eps_instability": 1e-16,
+            "threshold": 1.0,
+        },
+        kind="leafwise",
+    ),
+    Row(gradtx.lars, {**LR, "weight_decay": 0.1}, kind="leafwise", needs_params=True),
+    Row(
+        gradtx.lars,
+        {**LR, "weight_decay": 0.1},
+        {"separate_norms": True},
+        kind="leafwise",
+        needs_params=True,
+    ),
+    Row(gradtx.lamb, LR, kind="leafwise", needs_params=True),
+    Row(gradtx.fromage, LR, kind="leafwise", needs_params=True),
+    Row(
+        gradtx.hyperball,
+        LR,
+        parts=(gradtx.scale_by_adam(),),
+        kind="leafwise",
+        needs_params=True,
+    ),
+    Row(gradtx.adafactor, LR, kind="leafwise", needs_params=True),
+    Row(
+        gradtx.adafactor,
+        {**LR, "momentum": 0.9, "weight_decay_rate": 0.1},
+        {"min_dim_size_to_factor": 1},
+        kind="leafwise",
+        needs_params=True,
+    ),
+    Row(gradtx.came, LR, kind="leafwise", needs_params=True),
+    Row(gradtx.sm3, LR, kind="leafwise"),
+    Row(gradtx.novograd, LR, kind="leafwise"),
+    Row(gradtx.adam_mini, LR, kind="leafwise", needs_params=True),
+    Row(gradtx.mars, {**LR, "gamma": 0.025}, kind="leafwise", needs_params=True),
+    Row(gradtx.grams, LR, needs_params=True),
+    Row(gradtx.cautious_adamw, LR, kind="leafwise", needs_params=True),
+]
