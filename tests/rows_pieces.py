@@ -1,10 +1,21 @@
 """Rows: combinators, sizes, second moments, and the optimizers made of them."""
 
+import jax
+import jax.numpy as jnp
 from row import Row
 
 import gradtx
 
 LR = {"learning_rate": 0.1}
+
+
+def large_logits(params):
+    """Of one head in each parameter that has axes."""
+
+    def of_leaf(p):
+        return jnp.full(1, 400.0) if p.ndim else None
+
+    return {"max_logits": jax.tree.map(of_leaf, params)}
 
 
 ROWS = [
@@ -54,6 +65,13 @@ ROWS = [
     ),
     Row(gradtx.keep_norm, kind="leafwise", needs_params=True),
     Row(gradtx.rotate_and_shrink, LR, needs_params=True),
+    Row(
+        gradtx.qk_clip,
+        {"threshold": 100.0, "exponent": 0.5},
+        kind="treewise",
+        needs_params=True,
+        extra=large_logits,
+    ),
     Row(gradtx.gradient_change, {"decay": 0.9}),
     Row(
         gradtx.scale_by_adam,

@@ -36,11 +36,12 @@ def path(tx):
 # The formulas of the lecture and of the papers, written out once more in NumPy: each
 # numpy_*.py beside the problem has a family.
 
-TRANSCRIBED = {}
+TRANSCRIBED, OPTAX = {}, {}
 for module in sorted(REFERENCE.glob("numpy_*.py")):
-    found = importlib.import_module(module.stem).TRANSCRIBED
-    assert not found.keys() & TRANSCRIBED.keys()
-    TRANSCRIBED |= found
+    family = importlib.import_module(module.stem)
+    assert not family.TRANSCRIBED.keys() & TRANSCRIBED.keys()
+    TRANSCRIBED |= family.TRANSCRIBED
+    OPTAX |= getattr(family, "OPTAX", {})
 
 
 @pytest.mark.parametrize("name", TRANSCRIBED)
@@ -48,6 +49,13 @@ def test_equals_the_transcription(name, x64):
     tx, transcription = TRANSCRIBED[name]
     expected = np.stack(list(transcription(start())))
     np.testing.assert_allclose(path(tx), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTAX)
+def test_equals_optax(name, x64, lenient):
+    ours, theirs = OPTAX[name]
+    expected = path(theirs(pytest.importorskip("optax")))
+    np.testing.assert_allclose(path(ours), expected, rtol=1e-9, atol=1e-12)
 
 
 # Closed forms on a quadratic ½ h (w − w*)², whose gradient is h (w − w*).
