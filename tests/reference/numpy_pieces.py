@@ -197,6 +197,7 @@ OPTAX = {
     "adafactor": (
         gradtx.adafactor(A, **FACTORED),
         lambda optax: optax.adafactor(A, **FACTORED),
+        1e-6,  # Optax computes the decay in float32
     ),
     "sm3": (gradtx.sm3(A), lambda optax: optax.sm3(A)),
     "novograd": (
