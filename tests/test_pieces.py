@@ -1,4 +1,4 @@
-"""The pieces that methods are made of, and what holds of those that are made of them."""
+"""The pieces that methods are made of, and what holds of the methods."""
 
 import pickle
 
