@@ -40,7 +40,8 @@ def mars(
       TypeError, ValueError: if an argument is out of its range.
 
     Equals:
-      The authors' and timm's, in the form that takes g₋ from the batch before.
+      timm's with `optimize_1d=True`, where the first c is g. The authors' code takes 0
+      for the gradient before the first, and both leave vectors to AdamW by default.
 
     References:
       Yuan et al., 2024, arXiv:2411.10438.

@@ -104,7 +104,7 @@ def gradient_change(decay: Decay) -> Pair:
       TypeError, ValueError: if β is out of its range.
 
     Equals:
-      The correction in the authors' MARS, in the form without a second gradient.
+      The correction in timm's MARS, from the gradient of the batch before.
 
     References:
       Yuan et al., 2024, arXiv:2411.10438.
