@@ -13,7 +13,7 @@ def large_logits(params):
     """Of one head in each parameter that has axes."""
 
     def of_leaf(p):
-        return jnp.full(1, 400.0) if p.ndim else None
+        return jnp.full(1, 400.0) if jnp.ndim(p) else None
 
     return {"max_logits": jax.tree.map(of_leaf, params)}
 
@@ -81,7 +81,7 @@ ROWS = [
     ),
     Row(
         gradtx.scale_by_factored_rms,
-        {"decay_rate": 0.8, "step_offset": 0.0, "epsilon": 1e-30},
+        {"decay_rate": 0.8, "step_offset": 1.0, "epsilon": 1e-30},
         {"min_dim_size_to_factor": 1},
         kind="leafwise",
     ),
@@ -125,7 +125,7 @@ ROWS = [
     Row(
         gradtx.adafactor,
         {**LR, "momentum": 0.9, "weight_decay_rate": 0.1},
-        {"min_dim_size_to_factor": 1},
+        {"min_dim_size_to_factor": 1, "dtype_momentum": None},
         kind="leafwise",
         needs_params=True,
     ),

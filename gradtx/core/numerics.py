@@ -75,10 +75,20 @@ def _sqrt_jvp(primals: Any, tangents: Any) -> Any:
     return y, dx * divide(jnp.full_like(y, 0.5), y)
 
 
+@jax.custom_jvp
 def divide(x: jax.Array, y: jax.Array) -> jax.Array:
-    """x / y, and 0 where y = 0."""
+    """x / y, and 0 where y = 0, with derivative 0 there."""
     zero = y == 0
     return jnp.where(zero, jnp.zeros_like(x), x / jnp.where(zero, jnp.ones_like(y), y))
+
+
+@divide.defjvp
+def _divide_jvp(primals: Any, tangents: Any) -> Any:
+    (x, y), (dx, dy) = primals, tangents
+    q, zero = divide(x, y), y == 0
+    # Not by y²: of a small y, that is 0.
+    change = (dx - q * dy) / jnp.where(zero, jnp.ones_like(y), y)
+    return q, jnp.where(zero, jnp.zeros_like(change), change)
 
 
 def over_root(

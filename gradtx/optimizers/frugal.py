@@ -36,7 +36,7 @@ def adafactor(
     multiply_by_parameter_scale: bool = True,
     clipping_threshold: NonNegative | None = 1.0,
     momentum: Decay | None = None,
-    dtype_momentum: DType = jnp.float32,
+    dtype_momentum: DType | None = jnp.float32,
     weight_decay_rate: NonNegative | None = None,
     eps: NonNegative = 1e-30,
     factored: bool = True,
@@ -54,8 +54,8 @@ def adafactor(
         `scale_by_factored_rms`.
       multiply_by_parameter_scale: whether α is relative to rms(W).
       clipping_threshold: d >= 0, or None for no clipping.
-      momentum, dtype_momentum: the decay of a mean of the steps, in [0, 1), and its
-        dtype; None for none.
+      momentum, dtype_momentum: the decay of a mean of the steps, in [0, 1), or None for
+        none; and its dtype, or None for the parameters', >= float32.
       weight_decay_rate, weight_decay_mask: λ >= 0 and what it decays, by λW a step
         whatever α is; None for none.
 

@@ -105,7 +105,7 @@ def scale_by_factored_rms(
 
     def decay(count):
         c, offset = (h(count) if callable(h) else h for h in (decay_rate, step_offset))
-        return decay_rate_fn(jnp.maximum(count - offset, 0), c)
+        return decay_rate_fn(jnp.maximum(jnp.asarray(count, float) - offset, 0), c)
 
     def init(p):
         moment = second_moment.init(p)
@@ -155,7 +155,7 @@ def scale_by_sm3(b1: Decay = 0.9, b2: Fraction = 1.0, eps: NonNegative = 1e-8) -
     def update(g, s, *, b1, b2, eps):
         weight = jnp.where(b2 == 1, 1, 1 - b2)
         x, bounds = cover().update(s.mu, abs_sq(g), b2, weight)
-        m = lerp(s.nu, divide(g, jnp.where(x > 0, sqrt(x + eps), 0)), b1)
+        m = lerp(s.nu, divide(g, jnp.where(x == 0, 0, sqrt(x + eps))), b1)
         return m, s._replace(mu=bounds, nu=m)
 
     return leafwise(init, update, b1=b1, b2=b2, eps=eps)

@@ -114,7 +114,7 @@ def gradient_change(decay: Decay) -> Pair:
         return GradientChangeState(count=0, previous=zeros_like(p))
 
     def update(g, s, *, decay, is_first):
-        change = jnp.where(is_first, jnp.zeros_like(g), g - s.previous)
-        return decay / (1 - decay) * change, s._replace(previous=g)
+        previous = jnp.where(is_first, g, s.previous)
+        return decay / (1 - decay) * (g - previous), s._replace(previous=g)
 
     return leafwise(init, update, decay=decay, is_first=is_first)
