@@ -97,7 +97,7 @@ ROWS = [
         {
             "b1": 0.9,
             "b2": 0.999,
-            "b3": 0.9999,
+            "b3": 0.99,
             "eps": 1e-30,
             "eps_instability": 1e-16,
             "threshold": 1.0,

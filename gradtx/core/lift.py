@@ -188,7 +188,14 @@ def _transposed(state: Any, structure: Any, states: Sequence[Any]) -> Any:
 def _owned(init: Any, params: Any) -> Any:
     """The rule's first state in buffers of its own: a shared one cannot be donated."""
     taken = {id(p) for p in jax.tree.leaves(params)}
-    return jax.tree.map(lambda x: jnp.copy(x) if id(x) in taken else x, init(params))
+
+    def own(x: Any) -> Any:
+        if id(x) in taken and isinstance(x, jax.Array):
+            return jnp.copy(x)
+        taken.add(id(x))
+        return x
+
+    return jax.tree.map(own, init(params))
 
 
 def _stored_like(new: Any, old: Any) -> jax.Array:
