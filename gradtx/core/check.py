@@ -139,6 +139,7 @@ NonNegative = Annotated[Hyper, Number(0)]
 LearningRate = Annotated[Hyper, Number(0, hint="1e-3 is a common first choice")]
 Constant = Annotated[float | jax.Array, Number(schedule=False)]
 NonNegativeConstant = Annotated[Constant, Number(0, schedule=False)]
+PositiveConstant = Annotated[Constant, Number(0, low_open=True, schedule=False)]
 Steps = Annotated[int, Whole(1)]
 StepsOrZero = Annotated[int, Whole(0)]
 DType = Annotated[Any, FloatDType()]
@@ -300,6 +301,8 @@ def show_call(factory: Any, arguments: Mapping[str, Any]) -> str:
 
 
 def _is_default(value: Any, default: Any) -> bool:
+    if type(value) is type(default) is tuple and len(value) == len(default):
+        return all(map(_is_default, value, default))
     plain = isinstance(value, bool | int | float | str | None)
     return value is default or (
         plain and type(value) is type(default) and value == default

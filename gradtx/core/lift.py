@@ -17,10 +17,11 @@ import jax.numpy as jnp
 from gradtx.core import tree
 from gradtx.core.check import is_number
 from gradtx.core.entrywise import LeafwiseCheck, check_treewise
+from gradtx.core.holes import around_holes, slots_of
 from gradtx.core.numerics import as_array, at_least_float32, widen
 from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype
 from gradtx.core.roles import SHAPES, is_params, roles
-from gradtx.core.rule import Pair, Rule, slot_names
+from gradtx.core.rule import Pair, Rule, resolve, slot_names
 
 
 def zeros_like(p: jax.Array, dtype: Any = None) -> jax.Array:
@@ -28,6 +29,25 @@ def zeros_like(p: jax.Array, dtype: Any = None) -> jax.Array:
     if dtype is None:
         dtype = widen(jnp.zeros((), p.dtype), at_least_float32(p.dtype)).dtype
     return jnp.zeros_like(p, dtype=dtype)
+
+
+def kept(p: jax.Array) -> jax.Array:
+    """p as a slot of its own: in its dtype, or float32. The lift makes a copy."""
+    return widen(p, at_least_float32(p.dtype))
+
+
+def scalar_like(params: Any, value: Any = 0.0, name: str = "", who: Any = "") -> Any:
+    """A scalar of a state, in the finest dtype of the parameters, or float32.
+
+    Args:
+      params: a tree of arrays.
+      value: a number, or an array, which is refused if it is no real scalar.
+      name: of the argument that gave the value, for the error.
+      who: the transformation, for the error.
+    """
+    dtype = at_least_float32(*(p.dtype for p in jax.tree.leaves(params)))
+    value = resolve(who, {name: value}, None)[name]
+    return jnp.array(value, dtype)  # a copy, as the argument may be donated too
 
 
 def debias(decay: Any, ahead: int = 0) -> Callable[[jax.Array], jax.Array]:
@@ -137,13 +157,16 @@ def treewise(
     Args:
       init: from the parameters to a NamedTuple, in which `count` becomes the number of
         updates so far.
-      update: as for `leafwise`, but on whole trees.
+      update: as for `leafwise`, but on whole trees. Where there is no gradient, the
+        fields that are shaped like the parameters have holes too, and keep what they
+        held.
       arrangement_free: whether an entry's update does not depend on which leaf it lies
         in, as under a norm of all leaves. Else packed leaves are refused (see `pack`),
         unless the rule is seen to act entry by entry.
       **hypers: numbers, arrays, or schedules of the count.
     """
     rule = Rule(update, hypers)
+    slots = functools.cache(lambda: slots_of(init))
 
     def init_fn(params: Any) -> Any:
         return roles(start) if is_params(params) else start(params)
@@ -163,8 +186,11 @@ def treewise(
         ps, words = None if params is None else ps, rule.heard(extra)
 
         def act(gs: Any, s: Any, ps: Any, scalars: Any) -> Any:
-            operands = (gs, s, ps)[: 2 + rule.takes_params]
-            return update(*operands, **rule.constants, **scalars, **words)
+            def run(s: Any) -> Any:
+                operands = (gs, s, ps)[: 2 + rule.takes_params]
+                return update(*operands, **rule.constants, **scalars, **words)
+
+            return around_holes(rule.who, slots(), run, gs, s)
 
         if not arrangement_free:
             check_treewise(rule.who, act, gs, s, ps, scalars)

@@ -76,6 +76,19 @@ def _sqrt_jvp(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
+def cbrt(x: jax.Array) -> jax.Array:
+    """The real cube root, with derivative 0 at 0."""
+    return jnp.cbrt(x)
+
+
+@cbrt.defjvp
+def _cbrt_jvp(primals: Any, tangents: Any) -> Any:
+    (x,), (dx,) = primals, tangents
+    y = cbrt(x)
+    return y, dx * divide(jnp.ones_like(y), 3 * y * y)
+
+
+@jax.custom_jvp
 def divide(x: jax.Array, y: jax.Array) -> jax.Array:
     """x / y, and 0 where y = 0, with derivative 0 there."""
     zero = y == 0

@@ -1,7 +1,8 @@
 """What transformations of transformations share: the pair inside, and what they hold.
 
 A wrapper looks at the `init` and the `update` of what it wraps, and at nothing else. Of
-its own state, the fields whose names begin with `inner` hold what is inside.
+its own state, the fields that are the states of its parts, or whose names begin with
+`inner`, hold what is inside.
 """
 
 import inspect

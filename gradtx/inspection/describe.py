@@ -189,10 +189,11 @@ def _own(state: Any, inside: Sequence[Part]) -> dict[str, Any]:
         return {}
     if not hasattr(state, "_fields"):
         return {} if inside else {"state": state}
+    held = {id(part.state) for part in inside}
     return {
-        field: getattr(state, field)
-        for field in state._fields
-        if not (inside and field.startswith("inner"))
+        field: value
+        for field, value in zip(state._fields, state, strict=True)
+        if not (inside and field.startswith("inner")) and id(value) not in held
     }
 
 
