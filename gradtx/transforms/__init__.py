@@ -29,6 +29,19 @@ from gradtx.transforms.constraining import (
     project,
     rotate_and_shrink,
 )
+from gradtx.transforms.dadaptation import (
+    DAdaptAdamWState,
+    DAdaptLionState,
+    DAdaptSGDState,
+    scale_by_dadapt_sgd,
+)
+from gradtx.transforms.distance import DoGState, DoWGState, scale_by_dog, scale_by_dowg
+from gradtx.transforms.dual_averaging import (
+    COCOBState,
+    MadgradState,
+    scale_by_cocob,
+    scale_by_madgrad,
+)
 from gradtx.transforms.frugal import (
     FactoredState,
     ScaleByCAMEState,
@@ -60,6 +73,13 @@ from gradtx.transforms.per_example import (
     per_example_layer_norm_clip,
 )
 from gradtx.transforms.plateau import ReduceLROnPlateauState, reduce_on_plateau
+from gradtx.transforms.polyak import (
+    MomoAdamState,
+    MomoState,
+    ScaleByPolyakState,
+    scale_by_polyak,
+)
+from gradtx.transforms.prodigy import ProdigyState
 from gradtx.transforms.renorm import (
     KeepNormState,
     RenormState,
@@ -97,17 +117,27 @@ __all__ = [
     "AdaptiveGradClipState",
     "AddNoiseState",
     "ApplyEvery",
+    "COCOBState",
     "ClipByBlockRmsState",
     "ClipByGlobalNormState",
     "ClipState",
+    "DAdaptAdamWState",
+    "DAdaptLionState",
+    "DAdaptSGDState",
+    "DoGState",
+    "DoWGState",
     "EmaState",
     "Encoding",
     "Estimator",
     "FactoredState",
     "GradientChangeState",
     "KeepNormState",
+    "MadgradState",
+    "MomoAdamState",
+    "MomoState",
     "NonNegativeParamsState",
     "NormalizeByUpdateNormState",
+    "ProdigyState",
     "QkClipState",
     "RankOne",
     "ReduceLROnPlateauState",
@@ -118,6 +148,7 @@ __all__ = [
     "ScaleByNovogradState",
     "ScaleByParamBlockNormState",
     "ScaleByParamBlockRmsState",
+    "ScaleByPolyakState",
     "ScaleByRStdDevState",
     "ScaleByRmsState",
     "ScaleBySM3State",
@@ -157,11 +188,17 @@ __all__ = [
     "scale",
     "scale_by_adam",
     "scale_by_came",
+    "scale_by_cocob",
+    "scale_by_dadapt_sgd",
+    "scale_by_dog",
+    "scale_by_dowg",
     "scale_by_factored_rms",
     "scale_by_learning_rate",
+    "scale_by_madgrad",
     "scale_by_novograd",
     "scale_by_param_block_norm",
     "scale_by_param_block_rms",
+    "scale_by_polyak",
     "scale_by_rms",
     "scale_by_schedule",
     "scale_by_sm3",

@@ -32,6 +32,7 @@ from gradtx.wrappers.guards import (
 from gradtx.wrappers.hyperparams import InjectHyperparamsState
 from gradtx.wrappers.inject import inject_hyperparams
 from gradtx.wrappers.layout import flatten
+from gradtx.wrappers.mechanic import MechanicState, mechanize
 from gradtx.wrappers.monitoring import (
     MeasureWithEmaState,
     MonitorState,
@@ -57,6 +58,7 @@ __all__ = [
     "InjectHyperparamsState",
     "MaskedState",
     "MeasureWithEmaState",
+    "MechanicState",
     "MonitorState",
     "MultiSteps",
     "MultiStepsState",
@@ -76,6 +78,7 @@ __all__ = [
     "inject_hyperparams",
     "masked",
     "measure_with_ema",
+    "mechanize",
     "monitor",
     "multi_transform",
     "nesterov",
