@@ -9,9 +9,11 @@ import math
 import numpy as np
 
 from gradtx.schedules import (
+    asgd_schedule,
     chebyshev_schedule,
     constant_schedule,
     cooldown,
+    corrected_decay_schedule,
     cosine_decay_schedule,
     cosine_onecycle_schedule,
     cosine_restarts_schedule,
@@ -340,6 +342,14 @@ CASES = [
         warmup_cosine_decay_schedule(0.01, 0.3, 0.13, 97.0),
         lambda t: warm_cosine(t, 0.01, 0.3, 12, 97),
     ),
+    (
+        asgd_schedule(0.5, lambd=0.1, alpha=0.75),
+        lambda t: 0.5 / (1 + 0.1 * 0.5 * t) ** 0.75,
+    ),
+    (
+        corrected_decay_schedule(0.2, linear_schedule(0.5, 0.0, 100), 0.5),
+        lambda t: 0.2 * line(t, 0.5, 0.0, 100) / 0.5,
+    ),
 ]
 
 BY_VALUE = {
@@ -378,4 +388,6 @@ BY_VALUE = {
         x / 2, x, 4, 2, "triangular2", x, "cosine"
     ),
     "chebyshev": lambda x: chebyshev_schedule(x, x + 1.0, 8),
+    "asgd": lambda x: asgd_schedule(x, x, x),
+    "corrected_decay": lambda x: corrected_decay_schedule(x, lambda t: x * x, x + 1.0),
 }

@@ -28,7 +28,8 @@ class Rule:
         self.who = calling(default=update.__qualname__)
         self.name = update.__qualname__.partition(".")[0]
         parameters = inspect.signature(update).parameters.values()
-        places = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+        places = [p for p in parameters if p.kind not in named]
         words = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.takes_params = len(places) > 2
         self.needs_params = self.takes_params and places[2].default is places[2].empty

@@ -1,5 +1,8 @@
 """The recipes: each is a docstring and a chain."""
 
+from gradtx.optimizers.averaged import asgd
+from gradtx.optimizers.bounded import adabound, adam_atan2, amsbound, spam, stable_adamw
+from gradtx.optimizers.decayed import adamc
 from gradtx.optimizers.edited import cautious_adamw, grams, mars
 from gradtx.optimizers.frugal import adafactor, adam_mini, came, novograd, sm3
 from gradtx.optimizers.layerwise import fromage, hyperball, lamb, lars
@@ -12,15 +15,24 @@ from gradtx.optimizers.learning_rate_free import (
     polyak_sgd,
 )
 from gradtx.optimizers.lecture import adam, adamw, rmsprop, sgd
+from gradtx.optimizers.projected import adamp, sgdp
+from gradtx.optimizers.reordered import laprop, qhadam, qhm
 from gradtx.transforms.dadaptation import dadapt_adamw, dadapt_lion
+from gradtx.transforms.ftrl import ftrl
 from gradtx.transforms.polyak import momo, momo_adam
 from gradtx.transforms.prodigy import prodigy
 
 __all__ = [
+    "adabound",
     "adafactor",
     "adam",
+    "adam_atan2",
     "adam_mini",
+    "adamc",
+    "adamp",
     "adamw",
+    "amsbound",
+    "asgd",
     "came",
     "cautious_adamw",
     "cocob",
@@ -30,9 +42,11 @@ __all__ = [
     "dog",
     "dowg",
     "fromage",
+    "ftrl",
     "grams",
     "hyperball",
     "lamb",
+    "laprop",
     "lars",
     "madgrad",
     "mars",
@@ -41,7 +55,12 @@ __all__ = [
     "novograd",
     "polyak_sgd",
     "prodigy",
+    "qhadam",
+    "qhm",
     "rmsprop",
     "sgd",
+    "sgdp",
     "sm3",
+    "spam",
+    "stable_adamw",
 ]

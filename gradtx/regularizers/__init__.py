@@ -10,19 +10,23 @@ from gradtx.regularizers.penalties import (
 )
 from gradtx.regularizers.steps import (
     AddDecayedWeightsState,
+    AddDecayState,
     AddRegularizerState,
     ProximalState,
+    add_decay,
     add_decayed_weights,
     add_regularizer,
     proximal,
 )
 
 __all__ = [
+    "AddDecayState",
     "AddDecayedWeightsState",
     "AddRegularizerState",
     "Penalty",
     "ProximalState",
     "Regularizer",
+    "add_decay",
     "add_decayed_weights",
     "add_regularizer",
     "elastic_net",

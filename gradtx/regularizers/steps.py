@@ -1,18 +1,25 @@
 """The steps of a chain that regularize: before, beside and after the gradient's own."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from gradtx.core.check import LearningRate, NonNegative
-from gradtx.core.lift import leafwise
+from gradtx.core.check import Decay, LearningRate, NonNegative, OneOf
+from gradtx.core.lift import leafwise, zeros_like
+from gradtx.core.numerics import lerp
 from gradtx.core.rule import Pair
-from gradtx.core.transformation import transformation
+from gradtx.core.transformation import Params, transformation
 from gradtx.regularizers.penalties import Regularizer
 
 
 class AddDecayedWeightsState(NamedTuple):
     count: jax.Array  # updates so far
+
+
+class AddDecayState(NamedTuple):
+    count: jax.Array  # updates so far
+    target: Params  # what the weights are pulled to; None for zero
 
 
 class AddRegularizerState(NamedTuple):
@@ -51,6 +58,73 @@ def add_decayed_weights(weight_decay: NonNegative = 0.0, mask: Any = None) -> Pa
         return g + weight_decay * p, s
 
     return leafwise(init, update, mask=mask, weight_decay=weight_decay)
+
+
+@transformation
+def add_decay(
+    weight_decay: NonNegative,
+    mask: Any = None,
+    *,
+    towards: Annotated[str, OneOf("zero", "start", "average")] = "zero",
+    entries: Annotated[str, OneOf("all", "agreeing", "strictly agreeing")] = "all",
+    average_decay: Decay = 0.999,
+) -> Pair:
+    """Pull the weights to a target: u' = u + λ 1[entries] ⊙ d, where d = W − target.
+
+    Decay has three choices, each by itself. What it pulls to is `towards`, and which it
+    pulls is `entries`. By which rate is a matter of λ, as what follows
+    multiplies by the learning rate α_t: λ a number is AdamW's αλ; λ divided by the
+    greatest learning rate is decay that is independent of it, (α_t / α_max) λ; and
+    `corrected_decay_schedule` is AdamC's. It needs the parameters.
+
+    `add_decay(λ)` is `add_decayed_weights(λ)`.
+
+    Args:
+      weight_decay: λ >= 0.
+      mask: the leaves to decay, as for `add_decayed_weights`.
+      towards: "zero"; "start", the parameters that `init` was given: L2-SP, whose
+        penalty (α/2)‖W − W₀‖² has α = λ; or "average", the mean of the weights, m ←
+        β m + (1 − β) W after each pull, which begins at the start.
+      entries: "all"; "agreeing", those with u ⊙ d >= 0, which the step u does not take
+        away from the target: cautious weight decay; "strictly agreeing", those with
+        u ⊙ d > 0.
+      average_decay: β in [0, 1), of the average.
+
+    Raises:
+      TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      "start" before an optimizer is the gradient of L2-SP. "agreeing" is the paper of
+      cautious decay, and dion; "strictly agreeing" is modded-nanogpt.
+
+    References:
+      Li et al., 2018, arXiv:1802.01483 (L2-SP); Chen et al., 2025, arXiv:2510.12402
+      (cautious).
+    """
+
+    def init(p):
+        fixed = towards == "zero"
+        target = None if fixed else p.astype(zeros_like(p).dtype)
+        return AddDecayState(count=0, target=target)
+
+    def update(u, s, p, *, weight_decay, average_decay):
+        d = p if s.target is None else p - s.target
+        pull = weight_decay * d
+        if entries != "all":
+            along = (u * d.conj()).real
+            pulled = along >= 0 if entries == "agreeing" else along > 0
+            pull = jnp.where(pulled, pull, jnp.zeros_like(pull))
+        if towards == "average":
+            s = s._replace(target=lerp(s.target, p, average_decay))
+        return u + pull, s
+
+    return leafwise(
+        init,
+        update,
+        mask=mask,
+        weight_decay=weight_decay,
+        average_decay=average_decay,
+    )
 
 
 @transformation

@@ -40,12 +40,15 @@ from gradtx.schedules.power import (
     inverse_sqrt_schedule,
     power_schedule,
 )
+from gradtx.schedules.rates import asgd_schedule, corrected_decay_schedule
 
 __all__ = [
     "Schedule",
+    "asgd_schedule",
     "chebyshev_schedule",
     "constant_schedule",
     "cooldown",
+    "corrected_decay_schedule",
     "cosine_decay_schedule",
     "cosine_onecycle_schedule",
     "cosine_restarts_schedule",

@@ -10,6 +10,20 @@ from gradtx.transforms.adaptive import (
     scale_by_stddev,
 )
 from gradtx.transforms.attention import QkClipState, qk_clip
+from gradtx.transforms.averaging import (
+    AverageParamsState,
+    GrokfastState,
+    average_params,
+    grokfast,
+)
+from gradtx.transforms.bounded import (
+    ScaleByAdaboundState,
+    ScaleByAdamAtan2State,
+    ScaleByAmsboundState,
+    scale_by_adabound,
+    scale_by_adam_atan2,
+    scale_by_amsbound,
+)
 from gradtx.transforms.clipping import (
     AdaptiveGradClipState,
     ClipByBlockRmsState,
@@ -53,6 +67,7 @@ from gradtx.transforms.frugal import (
     scale_by_novograd,
     scale_by_sm3,
 )
+from gradtx.transforms.ftrl import FtrlState
 from gradtx.transforms.momentum import (
     EmaState,
     GradientChangeState,
@@ -80,6 +95,19 @@ from gradtx.transforms.polyak import (
     scale_by_polyak,
 )
 from gradtx.transforms.prodigy import ProdigyState
+from gradtx.transforms.projected import (
+    ScaleByAdampState,
+    ScaleBySgdpState,
+    orthogonalize_to_params,
+    scale_by_adamp,
+    scale_by_sgdp,
+)
+from gradtx.transforms.quasi_hyperbolic import (
+    ScaleByQhadamState,
+    ScaleByQhmState,
+    scale_by_qhadam,
+    scale_by_qhm,
+)
 from gradtx.transforms.renorm import (
     KeepNormState,
     RenormState,
@@ -112,11 +140,18 @@ from gradtx.transforms.second_moment import (
     rank_one,
     rows,
 )
+from gradtx.transforms.spikes import (
+    ScaleBySpamState,
+    ScaleByStableAdamWState,
+    scale_by_spam,
+    scale_by_stable_adamw,
+)
 
 __all__ = [
     "AdaptiveGradClipState",
     "AddNoiseState",
     "ApplyEvery",
+    "AverageParamsState",
     "COCOBState",
     "ClipByBlockRmsState",
     "ClipByGlobalNormState",
@@ -130,7 +165,9 @@ __all__ = [
     "Encoding",
     "Estimator",
     "FactoredState",
+    "FtrlState",
     "GradientChangeState",
+    "GrokfastState",
     "KeepNormState",
     "MadgradState",
     "MomoAdamState",
@@ -143,16 +180,25 @@ __all__ = [
     "ReduceLROnPlateauState",
     "RenormState",
     "RotateAndShrinkState",
+    "ScaleByAdaboundState",
+    "ScaleByAdamAtan2State",
     "ScaleByAdamState",
+    "ScaleByAdampState",
+    "ScaleByAmsboundState",
     "ScaleByCAMEState",
     "ScaleByNovogradState",
     "ScaleByParamBlockNormState",
     "ScaleByParamBlockRmsState",
     "ScaleByPolyakState",
+    "ScaleByQhadamState",
+    "ScaleByQhmState",
     "ScaleByRStdDevState",
     "ScaleByRmsState",
     "ScaleBySM3State",
     "ScaleByScheduleState",
+    "ScaleBySgdpState",
+    "ScaleBySpamState",
+    "ScaleByStableAdamWState",
     "ScaleByTrustRatioState",
     "ScaleState",
     "TraceState",
@@ -160,6 +206,7 @@ __all__ = [
     "adaptive_grad_clip",
     "add_noise",
     "apply_every",
+    "average_params",
     "blocks",
     "centralize",
     "clip",
@@ -171,10 +218,12 @@ __all__ = [
     "estimator",
     "full",
     "gradient_change",
+    "grokfast",
     "keep_norm",
     "keep_params_nonnegative",
     "normalize_by_update_norm",
     "one_per_leaf",
+    "orthogonalize_to_params",
     "per_example_global_norm_clip",
     "per_example_layer_norm_clip",
     "power_decay",
@@ -186,7 +235,11 @@ __all__ = [
     "rotate_and_shrink",
     "rows",
     "scale",
+    "scale_by_adabound",
     "scale_by_adam",
+    "scale_by_adam_atan2",
+    "scale_by_adamp",
+    "scale_by_amsbound",
     "scale_by_came",
     "scale_by_cocob",
     "scale_by_dadapt_sgd",
@@ -199,9 +252,14 @@ __all__ = [
     "scale_by_param_block_norm",
     "scale_by_param_block_rms",
     "scale_by_polyak",
+    "scale_by_qhadam",
+    "scale_by_qhm",
     "scale_by_rms",
     "scale_by_schedule",
+    "scale_by_sgdp",
     "scale_by_sm3",
+    "scale_by_spam",
+    "scale_by_stable_adamw",
     "scale_by_stddev",
     "scale_by_trust_ratio",
     "trace",
