@@ -51,6 +51,9 @@ def dog(
 
     Equals:
       Optax's.
+
+    References:
+      Ivgi et al., 2023, arXiv:2302.12022.
     """
     return chain(
         identity() if weight_decay is None else add_decayed_weights(weight_decay, mask),
@@ -80,6 +83,9 @@ def dowg(
 
     Equals:
       Optax's.
+
+    References:
+      Khaled et al., 2023, arXiv:2305.16284.
     """
     return chain(
         identity() if weight_decay is None else add_decayed_weights(weight_decay, mask),
@@ -108,6 +114,9 @@ def dadapt_sgd(
 
     Equals:
       `dadaptation.DAdaptSGD`, except that ‖g_0‖ there is that without λW.
+
+    References:
+      Defazio and Mishchenko, 2023, arXiv:2301.07733.
     """
     return chain(
         add_decayed_weights(weight_decay, mask),
@@ -133,6 +142,9 @@ def madgrad(
 
     Equals:
       Optax's.
+
+    References:
+      Defazio and Jelassi, 2021, arXiv:2101.11075.
     """
     return chain(
         add_decayed_weights(weight_decay),
@@ -162,6 +174,9 @@ def cocob(
 
     Equals:
       Optax's.
+
+    References:
+      Orabona and Tommasi, 2017, arXiv:1705.07795.
     """
     return chain(
         add_decayed_weights(weight_decay, mask),
@@ -194,6 +209,9 @@ def polyak_sgd(
       Optax's for s = 1. Optax's code multiplies g by s before it divides by ‖g‖², so
       that a greater s gives a smaller step; the formula above is that of its
       documentation.
+
+    References:
+      Loizou et al., 2020, arXiv:2002.10542.
     """
     return chain(
         scale_by_polyak(f_min, max_learning_rate, eps, variant),

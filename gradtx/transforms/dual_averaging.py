@@ -48,7 +48,7 @@ def scale_by_madgrad(
       TypeError, ValueError: if an argument is out of its range.
 
     Equals:
-      Optax's, and the authors' code with momentum.
+      Optax's, and the authors' code.
 
     References:
       Defazio and Jelassi, 2021, arXiv:2101.11075.
