@@ -17,6 +17,7 @@ from gradtx.schedules.decay import (
     piecewise_constant_schedule,
     step_decay_schedule,
 )
+from gradtx.schedules.half_life import half_life_schedule
 from gradtx.schedules.join import (
     join_schedules,
     linear_warmup,
@@ -54,6 +55,7 @@ __all__ = [
     "cosine_restarts_schedule",
     "cyclic_schedule",
     "exponential_decay",
+    "half_life_schedule",
     "increasing_decay_schedule",
     "inverse_sqrt_schedule",
     "join_schedules",

@@ -1,6 +1,29 @@
 """The algorithms: what an optimizer does with a gradient, one step of a chain each."""
 
+from gradtx.transforms.accumulating import (
+    ScaleByAdaDeltaState,
+    ScaleByRpropState,
+    ScaleByRssState,
+    scale_by_adadelta,
+    scale_by_rprop,
+    scale_by_rss,
+)
 from gradtx.transforms.accumulation import ApplyEvery, apply_every
+from gradtx.transforms.adam_family import (
+    ScaleByAmsgradState,
+    ScaleByBeliefState,
+    scale_by_acprop,
+    scale_by_adamax,
+    scale_by_amsgrad,
+    scale_by_belief,
+    scale_by_yogi,
+)
+from gradtx.transforms.adam_steps import (
+    ScaleByNadamState,
+    scale_by_adopt,
+    scale_by_nadam,
+    scale_by_radam,
+)
 from gradtx.transforms.adaptive import (
     ScaleByAdamState,
     ScaleByRmsState,
@@ -43,13 +66,24 @@ from gradtx.transforms.constraining import (
     project,
     rotate_and_shrink,
 )
+from gradtx.transforms.curvature import (
+    HutchinsonState,
+    SophiaState,
+    hutchinson_estimator_diag_hessian,
+    scale_by_sophia,
+)
 from gradtx.transforms.dadaptation import (
     DAdaptAdamWState,
     DAdaptLionState,
     DAdaptSGDState,
     scale_by_dadapt_sgd,
 )
-from gradtx.transforms.distance import DoGState, DoWGState, scale_by_dog, scale_by_dowg
+from gradtx.transforms.distance import (
+    DoGState,
+    DoWGState,
+    scale_by_dog,
+    scale_by_dowg,
+)
 from gradtx.transforms.dual_averaging import (
     COCOBState,
     MadgradState,
@@ -68,6 +102,16 @@ from gradtx.transforms.frugal import (
     scale_by_sm3,
 )
 from gradtx.transforms.ftrl import FtrlState
+from gradtx.transforms.mixing import (
+    ScaleByAdanState,
+    ScaleByAdemamixState,
+    ScaleByOptimisticGradientState,
+    ScaleBySimplifiedAdEMAMixState,
+    scale_by_adan,
+    scale_by_ademamix,
+    scale_by_optimistic_gradient,
+    scale_by_simplified_ademamix,
+)
 from gradtx.transforms.momentum import (
     EmaState,
     GradientChangeState,
@@ -140,6 +184,7 @@ from gradtx.transforms.second_moment import (
     rank_one,
     rows,
 )
+from gradtx.transforms.sign import ScaleByLionState, scale_by_lion, scale_by_sign
 from gradtx.transforms.spikes import (
     ScaleBySpamState,
     ScaleByStableAdamWState,
@@ -168,6 +213,7 @@ __all__ = [
     "FtrlState",
     "GradientChangeState",
     "GrokfastState",
+    "HutchinsonState",
     "KeepNormState",
     "MadgradState",
     "MomoAdamState",
@@ -180,13 +226,21 @@ __all__ = [
     "ReduceLROnPlateauState",
     "RenormState",
     "RotateAndShrinkState",
+    "ScaleByAdaDeltaState",
     "ScaleByAdaboundState",
     "ScaleByAdamAtan2State",
     "ScaleByAdamState",
     "ScaleByAdampState",
+    "ScaleByAdanState",
+    "ScaleByAdemamixState",
     "ScaleByAmsboundState",
+    "ScaleByAmsgradState",
+    "ScaleByBeliefState",
     "ScaleByCAMEState",
+    "ScaleByLionState",
+    "ScaleByNadamState",
     "ScaleByNovogradState",
+    "ScaleByOptimisticGradientState",
     "ScaleByParamBlockNormState",
     "ScaleByParamBlockRmsState",
     "ScaleByPolyakState",
@@ -194,13 +248,17 @@ __all__ = [
     "ScaleByQhmState",
     "ScaleByRStdDevState",
     "ScaleByRmsState",
+    "ScaleByRpropState",
+    "ScaleByRssState",
     "ScaleBySM3State",
     "ScaleByScheduleState",
     "ScaleBySgdpState",
+    "ScaleBySimplifiedAdEMAMixState",
     "ScaleBySpamState",
     "ScaleByStableAdamWState",
     "ScaleByTrustRatioState",
     "ScaleState",
+    "SophiaState",
     "TraceState",
     "ZeroNansState",
     "adaptive_grad_clip",
@@ -219,6 +277,7 @@ __all__ = [
     "full",
     "gradient_change",
     "grokfast",
+    "hutchinson_estimator_diag_hessian",
     "keep_norm",
     "keep_params_nonnegative",
     "normalize_by_update_norm",
@@ -235,11 +294,19 @@ __all__ = [
     "rotate_and_shrink",
     "rows",
     "scale",
+    "scale_by_acprop",
     "scale_by_adabound",
+    "scale_by_adadelta",
     "scale_by_adam",
     "scale_by_adam_atan2",
+    "scale_by_adamax",
     "scale_by_adamp",
+    "scale_by_adan",
+    "scale_by_ademamix",
+    "scale_by_adopt",
     "scale_by_amsbound",
+    "scale_by_amsgrad",
+    "scale_by_belief",
     "scale_by_came",
     "scale_by_cocob",
     "scale_by_dadapt_sgd",
@@ -247,21 +314,31 @@ __all__ = [
     "scale_by_dowg",
     "scale_by_factored_rms",
     "scale_by_learning_rate",
+    "scale_by_lion",
     "scale_by_madgrad",
+    "scale_by_nadam",
     "scale_by_novograd",
+    "scale_by_optimistic_gradient",
     "scale_by_param_block_norm",
     "scale_by_param_block_rms",
     "scale_by_polyak",
     "scale_by_qhadam",
     "scale_by_qhm",
+    "scale_by_radam",
     "scale_by_rms",
+    "scale_by_rprop",
+    "scale_by_rss",
     "scale_by_schedule",
     "scale_by_sgdp",
+    "scale_by_sign",
+    "scale_by_simplified_ademamix",
     "scale_by_sm3",
+    "scale_by_sophia",
     "scale_by_spam",
     "scale_by_stable_adamw",
     "scale_by_stddev",
     "scale_by_trust_ratio",
+    "scale_by_yogi",
     "trace",
     "unitwise_clip",
     "unitwise_norm",

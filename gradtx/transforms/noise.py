@@ -38,14 +38,14 @@ def add_noise(eta: NonNegative, gamma: NonNegative, key: Any) -> Pair:
     References:
       Neelakantan et al., 2015, arXiv:1511.06807.
     """
-    _check_key(key)
+    check_key(key)
 
     def init(params):
         return AddNoiseState(count=0)
 
     def update(updates, s, *, eta, gamma, t):
         flat = tree.flatten(updates)
-        now = jax.random.fold_in(_as_key(key), s.count)
+        now = jax.random.fold_in(as_key(key), s.count)
         # A hole draws nothing, but takes its key.
         places = [jnp.zeros(0) if g is None else g for g in flat.leaves]
         noise = tree.random_like(now, places)
@@ -59,7 +59,7 @@ def add_noise(eta: NonNegative, gamma: NonNegative, key: Any) -> Pair:
     return treewise(init, update, eta=eta, gamma=gamma, t=safe_increment)
 
 
-def _check_key(key: Any) -> None:
+def check_key(key: Any) -> None:
     shape, dtype = getattr(key, "shape", None), getattr(key, "dtype", jnp.bool_)
     typed = jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
     legacy = dtype == jnp.uint32 and len(shape or ()) == 1
@@ -77,5 +77,5 @@ def _is_seed(key: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.integer) and jnp.shape(key) == ()
 
 
-def _as_key(key: Any) -> jax.Array:
+def as_key(key: Any) -> jax.Array:
     return jax.random.key(key) if _is_seed(key) else jnp.asarray(key)

@@ -1,10 +1,6 @@
 """Transformation in, transformation out: what is done around an optimizer."""
 
-from gradtx.wrappers.accumulation import (
-    MultiSteps,
-    MultiStepsState,
-    accumulate,
-)
+from gradtx.wrappers.accumulation import MultiSteps, MultiStepsState, accumulate
 from gradtx.wrappers.combining import (
     NesterovState,
     ParallelState,
@@ -16,6 +12,11 @@ from gradtx.wrappers.combining import (
     summed,
     with_norm_of,
     with_sign_of,
+)
+from gradtx.wrappers.complex_valued import (
+    SplitRealAndImaginaryArrays,
+    SplitRealAndImaginaryState,
+    split_real_and_imaginary,
 )
 from gradtx.wrappers.guards import (
     ApplyIfFiniteState,
@@ -67,6 +68,8 @@ __all__ = [
     "PartitionState",
     "SkipUpdatesState",
     "SnapshotState",
+    "SplitRealAndImaginaryArrays",
+    "SplitRealAndImaginaryState",
     "accumulate",
     "agreeing",
     "apply_if_finite",
@@ -90,6 +93,7 @@ __all__ = [
     "skip_not_finite",
     "skip_updates",
     "snapshot",
+    "split_real_and_imaginary",
     "summed",
     "with_norm_of",
     "with_sign_of",
