@@ -330,7 +330,7 @@ def acprop(
     weight_decay: NonNegative = 0.0,
     mask: Any = None,
 ) -> GradientTransformation:
-    """ACProp: AdaBelief that divides by what was known a step before.
+    """ACProp: the gradient, divided by AdaBelief's deviation of a step before.
 
     Args:
       learning_rate: α >= 0, a number, an array or a schedule.

@@ -237,10 +237,10 @@ def scale_by_acprop(
     eps: NonNegative = 1e-16,
     eps_root: NonNegative = 1e-16,
 ) -> Pair:
-    """AdaBelief that divides by what was known a step before: ACProp.
+    """Divide the gradient by how far those before lay from their mean: ACProp.
 
-    m_t = β₁ m_{t−1} + (1 − β₁) g_t; u_t = m_t / (√ν̂_{t−1} + ε), with 1 for ν̂_0; then
-    ν_t = β₂ ν_{t−1} + (1 − β₂)(g_t − m_{t−1})² + ε_root. m is not debiased.
+    u_t = g_t / (√ν̂_{t−1} + ε), with 1 for ν̂_0. Then ν_t = β₂ ν_{t−1} +
+    (1 − β₂)(g_t − m_{t−1})² + ε_root and m_t = β₁ m_{t−1} + (1 − β₁) g_t.
 
     Args:
       b1, b2, eps, eps_root: see `scale_by_belief`.
@@ -259,11 +259,10 @@ def scale_by_acprop(
         return ScaleByBeliefState(count=0, mu=zeros_like(p), nu=squares_like(p))
 
     def update(g, s, *, b1, b2, eps, eps_root, c2_before, t):
-        mu = lerp(s.mu, g, b1)
         known = jnp.where(t == 1, jnp.ones_like(s.nu), s.nu)
-        u = over_root(mu, known, eps, correction=jnp.where(t == 1, 1.0, c2_before))
+        u = over_root(g, known, eps, correction=jnp.where(t == 1, 1.0, c2_before))
         nu = lerp(s.nu, abs_sq(g - s.mu), b2) + eps_root
-        return u, s._replace(mu=mu, nu=nu)
+        return u, s._replace(mu=lerp(s.mu, g, b1), nu=nu)
 
     return leafwise(
         init,

@@ -9,7 +9,7 @@ from gradtx.core import tree
 from gradtx.core.call import calling
 from gradtx.core.check import Decay, DType, NonNegative, Steps, StepsOrZero
 from gradtx.core.lift import debias, leafwise, zeros_like
-from gradtx.core.numerics import divide, lerp, safe_increment, unbounded
+from gradtx.core.numerics import divide, lerp, real_dtype, safe_increment, unbounded
 from gradtx.core.precision import rounding, wide_enough
 from gradtx.core.rule import Pair, check_leaves, resolve
 from gradtx.core.transformation import (
@@ -154,13 +154,14 @@ def scale_by_sophia(
             u = unbounded(mu, jnp.clip(u, -bound, bound))
         return u, s._replace(mu=mu)
 
-    def curve(h, s, *, b2):
-        return h, s._replace(nu=lerp(s.nu, h, b2))
+    def curve(h, s, *, decay):
+        decay = jnp.asarray(decay, real_dtype(h.dtype))
+        return h, s._replace(nu=lerp(s.nu, h, decay))
 
     bound = 0.0 if clip_threshold is None else clip_threshold
     hypers = {"b1": b1, "eps": eps, "gamma": gamma, "bound": bound, "c1": debias(b1)}
     steps = leafwise(start, step, **hypers)
-    curves = leafwise(start, curve, b2=b2)
+    curves = leafwise(start, curve)
 
     def init(params: Params) -> SophiaState:
         means = steps.init(params)
@@ -176,18 +177,19 @@ def scale_by_sophia(
         means = ScaleByAdamState(state.count, state.mu, state.nu)
         out, new = steps.update(updates, means, params)
         wide = jax.tree.map(wide_enough, updates)
+        now = resolve(who, {"b2": b2, "bound": bound}, state.count)
 
         def renewed() -> tuple[Updates, OptState]:
             h, inside = pair.update(wide, state.hessian_fn_state, params, **extra)
-            return curves.update(h, means)[1].nu, inside
+            return curves.update(h, means, decay=now["b2"])[1].nu, inside
 
         def kept() -> tuple[Updates, OptState]:
             return state.nu, state.hessian_fn_state
 
         nu, inside = jax.lax.cond(state.count % update_interval == 0, renewed, kept)
         if verbose and clip_threshold is not None:
-            now = resolve(who, {"bound": bound}, state.count)["bound"]
-            _print_win_rate(out, now, new.count, print_win_rate_every_n_steps)
+            every = print_win_rate_every_n_steps
+            _print_win_rate(out, now["bound"], new.count, every)
         return out, SophiaState(new.count, new.mu, nu, inside)
 
     return wrapper(SophiaState, init, update, [pair], lambda state: [])

@@ -141,8 +141,9 @@ def acprop(g, t, kept):
     before = kept.get("m", np.zeros_like(g))
     known = 1.0 if t == 1 else kept["v"] / (1 - 0.999 ** (t - 1))
     mean(kept, "v", (g - before) ** 2, 0.999)
-    kept["v"] = kept["v"] + 1e-16
-    return mean(kept, "m", g, 0.9) / (np.sqrt(known) + 1e-16)
+    kept["v"] = kept["v"] + 1e-4
+    mean(kept, "m", g, 0.9)
+    return g / (np.sqrt(known) + 1e-16)
 
 
 def nadam_of_timm(g, t, kept):
@@ -277,7 +278,10 @@ TRANSCRIBED = {
         gradtx.adabelief(A, nesterov=True),
         along(with_(adabelief, nesterov=True)),
     ),
-    "acprop": (gradtx.acprop(A, weight_decay=0.1), along(acprop, decay=0.1)),
+    "acprop": (
+        gradtx.acprop(A, eps_root=1e-4, weight_decay=0.1),
+        along(acprop, decay=0.1),
+    ),
     "nadam of timm": (gradtx.nadam(A, convention="timm"), along(nadam_of_timm)),
     "nadam of torch": (gradtx.nadam(A, convention="torch"), along(nadam_of_torch)),
     "nadamw of torch": (
@@ -335,7 +339,10 @@ OPTAX = {
     "amsgrad": (gradtx.amsgrad(A), lambda optax: optax.amsgrad(A)),
     "yogi": (gradtx.yogi(A), lambda optax: optax.yogi(A)),
     "adabelief": (gradtx.adabelief(A), lambda optax: optax.adabelief(A)),
-    "acprop": (gradtx.acprop(A), lambda optax: optax.contrib.acprop(A)),
+    "acprop": (
+        gradtx.acprop(A, eps_root=1e-4),
+        lambda optax: optax.contrib.acprop(A, eps_root=1e-4),
+    ),
     "nadam": (gradtx.nadam(A), lambda optax: optax.nadam(A)),
     "nadamw": (gradtx.nadamw(A), lambda optax: optax.nadamw(A)),
     "radam": (
