@@ -19,6 +19,7 @@ from gradtx.schedules import (
     cosine_restarts_schedule,
     cyclic_schedule,
     exponential_decay,
+    half_life_schedule,
     increasing_decay_schedule,
     inverse_sqrt_schedule,
     join_schedules,
@@ -178,6 +179,11 @@ def chebyshev(t, m, big_m, n):
     return 1 / ((big_m + m) / 2 - (big_m - m) / 2 * math.cos(theta))
 
 
+def half_life(x, a, b):
+    a, b = math.log(a), math.log(b)
+    return math.exp(a * b / ((1 - x) * b + x * a))
+
+
 CASES = [
     (constant_schedule(0.3), lambda t: 0.3),
     (constant_schedule(2), lambda t: 2.0),
@@ -320,6 +326,10 @@ CASES = [
         power_schedule(0.3, 4.0, 10, 0.5, -0.3),
         lambda t: power(t, 0.3, 4.0, 10, 0.5, -0.3),
     ),
+    (
+        half_life_schedule(0.9, 0.9999, 41),
+        lambda t: half_life(min(t / 41, 1), 0.9, 0.9999),
+    ),
     (increasing_decay_schedule(), lambda t: 1 - (t + 1) ** -0.8),
     (increasing_decay_schedule(1.0, 0.9), lambda t: min(1 - 1 / (t + 1), 0.9)),
     (cyclic_schedule(0.1, 0.3, 11), lambda t: cyclic(t, 0.1, 0.3, 11, 11)),
@@ -381,6 +391,7 @@ BY_VALUE = {
     "inverse_sqrt": lambda x: inverse_sqrt_schedule(x / 2, x, 3),
     "power": lambda x: power_schedule(x, x, x, x, -x),
     "power_bounded": lambda x: power_schedule(x, 5.0 + x, x, x, -x),
+    "half_life": lambda x: half_life_schedule(x / 2, x, 9),
     "increasing_decay": lambda x: increasing_decay_schedule(x, x / 1.1),
     "triangular": lambda x: cyclic_schedule(x / 2, x, 4),
     "exp_range": lambda x: cyclic_schedule(x / 2, x, 4, 2, "exp_range", x),

@@ -30,13 +30,11 @@ RECORDED = {
 # Factories that the tables name before they exist.
 PENDING = frozenset(
     """
-    adabelief adabound adadelta adafactor adagrad adam_atan2 adam_mini adamax adamp
-    adan ademamix adopt amsbound amsgrad asgd came cautious cautious_adamw
-    dadapt_adamw dadapt_lion dadapt_sgd dog fromage ftrl gradient_change grams
-    grokfast lamb laprop lars lion madgrad mars momo momo_adam nadam
-    nadamw novograd orthogonalize_to_params parallel prodigy qhadam qhm radam renorm
-    rows rprop scale_by_amsgrad scale_by_lion scale_by_radam scale_by_rss
-    scale_by_sign scale_by_sm3 sgdp sign_sgd stable_adamw yogi
+    adabound adafactor adam_atan2 adam_mini adamp amsbound asgd came cautious
+    cautious_adamw dadapt_adamw dadapt_lion dadapt_sgd dog fromage ftrl
+    gradient_change grams grokfast lamb laprop lars madgrad mars momo momo_adam
+    novograd orthogonalize_to_params parallel prodigy qhadam qhm renorm rows
+    scale_by_sm3 sgdp stable_adamw
     """.split()  # noqa: SIM905
 )
 

@@ -1,12 +1,12 @@
 """The optimizers that mix several memories: optimistic Adam, Adan, AdEMAMix."""
 
-import functools
 from typing import Any
 
 from gradtx.core.call import checked
 from gradtx.core.check import Decay, DType, Hyper, LearningRate, NonNegative
 from gradtx.core.transformation import GradientTransformation, chain
 from gradtx.regularizers import add_decayed_weights, l2, proximal
+from gradtx.schedules import constant_schedule, multiply_schedules
 from gradtx.transforms import (
     scale_by_adam,
     scale_by_adan,
@@ -135,11 +135,9 @@ def adan(
 
 
 def _halved(hyper: Any) -> Any:
-    return functools.partial(_half_at, hyper) if callable(hyper) else hyper / 2
-
-
-def _half_at(schedule: Any, count: Any) -> Any:
-    return schedule(count) / 2
+    if callable(hyper):
+        return multiply_schedules([hyper, constant_schedule(0.5)])
+    return hyper / 2
 
 
 @checked
