@@ -227,3 +227,13 @@ def test_sophia_needs_the_loss_and_prints_its_win_rate(capfd):
     tx.update(w, tx.init(w), w, obj_fn=bowl)
     jax.effects_barrier()
     assert "0.0 of the entries are not clipped" in capfd.readouterr().out
+
+
+def test_the_decay_of_adan_as_a_proximal_step_may_be_a_schedule():
+    decay = gradtx.linear_schedule(0.1, 0.2, 10)
+    tx = gradtx.adan(0.1, weight_decay=decay, prox=True)
+    assert eval(repr(tx), vars(gradtx)) == tx
+    w = jnp.asarray(2.0)
+    us = steps(tx, [jnp.zeros(()), jnp.zeros(())], w)
+    np.testing.assert_allclose(w + us[0], 2 / 1.01, rtol=1e-6)
+    np.testing.assert_allclose(w + us[1], 2 / 1.011, rtol=1e-6)

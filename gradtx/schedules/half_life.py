@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.check import Constant, Number, Steps, is_number
+from gradtx.core.numerics import divide
 from gradtx.schedules.base import StepFunction, number, ramp, schedule
 
 Remembering = Annotated[
@@ -38,12 +39,13 @@ def half_life_schedule(
     """
 
     def value(count: jax.Array) -> jax.Array:
-        life = ramp(_life(init_value), _life(end_value), count, transition_steps)
-        last = number(end_value)
-        return jnp.where(count < transition_steps, jnp.exp(1 / life), last)
+        a, b = _log(init_value), _log(end_value)
+        log = divide(jnp.asarray(a * b), ramp(b, a, count, transition_steps))
+        before_last = jnp.where(count > 0, jnp.exp(log), number(init_value))
+        return jnp.where(count < transition_steps, before_last, number(end_value))
 
     return value
 
 
-def _life(decay: Any) -> Any:
-    return 1 / math.log(decay) if is_number(decay) else 1 / jnp.log(number(decay))
+def _log(decay: Any) -> Any:
+    return math.log(decay) if is_number(decay) else jnp.log(number(decay))

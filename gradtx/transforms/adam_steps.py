@@ -251,14 +251,13 @@ def scale_by_adopt(
         return ScaleByAdamState(count=0, mu=zeros_like(p, mu_dtype), nu=squares_like(p))
 
     def update(g, s, *, b1, b2, eps, bound, t):
-        first = t == 1
+        # The first step takes in nothing but ν; 0 · NaN is NaN, and seen.
+        b1, b2 = jnp.where(t == 1, 1.0, b1), jnp.where(t == 1, 0.0, b2)
         x = over_root(g, s.nu, eps, place="clamp")
         if use_clipping:
             x = unbounded(g, jnp.clip(x, -bound, bound))
-        mu = jnp.where(first, s.mu, lerp(s.mu, x, b1))
-        nu = jnp.where(first, abs_sq(g), lerp(s.nu, abs_sq(g), b2))
-        u = jnp.where(first, mu, lerp(mu, x, b1)) if nesterov else mu
-        return u, s._replace(mu=mu, nu=nu)
+        mu, nu = lerp(s.mu, x, b1), lerp(s.nu, abs_sq(g), b2)
+        return lerp(mu, x, b1) if nesterov else mu, s._replace(mu=mu, nu=nu)
 
     return leafwise(
         init, update, b1=b1, b2=b2, eps=eps, bound=clip_value_fn, t=safe_increment
