@@ -11,7 +11,8 @@ from gradtx.core.lift import leafwise, zeros_like
 from gradtx.core.numerics import abs_sq, lerp, over_root, sqrt, unbounded
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
-from gradtx.transforms.adaptive import EpsPlace, squares_like
+from gradtx.transforms.adaptive import EpsPlace
+from gradtx.transforms.second_moment import squares_like
 
 
 class ScaleByRssState(NamedTuple):

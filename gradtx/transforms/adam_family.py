@@ -16,7 +16,8 @@ from gradtx.core.lift import debias, leafwise, zeros_like
 from gradtx.core.numerics import abs_sq, divide, lerp, over_root, safe_increment
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
-from gradtx.transforms.adaptive import ScaleByAdamState, mean_ahead, squares_like
+from gradtx.transforms.adaptive import ScaleByAdamState, mean_ahead
+from gradtx.transforms.second_moment import squares_like
 
 MaxOf = Annotated[str, OneOf("optax", "torch")]
 

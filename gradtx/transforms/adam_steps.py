@@ -20,12 +20,8 @@ from gradtx.core.numerics import (
 )
 from gradtx.core.rule import Pair, resolve
 from gradtx.core.transformation import Updates, transformation
-from gradtx.transforms.adaptive import (
-    EpsPlace,
-    ScaleByAdamState,
-    mean_ahead,
-    squares_like,
-)
+from gradtx.transforms.adaptive import EpsPlace, ScaleByAdamState, mean_ahead
+from gradtx.transforms.second_moment import squares_like
 
 
 class ScaleByNadamState(NamedTuple):

@@ -10,7 +10,7 @@ from gradtx.core.lift import debias, leafwise, zeros_like
 from gradtx.core.numerics import abs_sq, lerp, over_root, safe_increment
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
-from gradtx.transforms.adaptive import squares_like
+from gradtx.transforms.second_moment import squares_like
 
 
 class ScaleByOptimisticGradientState(NamedTuple):
