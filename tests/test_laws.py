@@ -305,6 +305,7 @@ def is_first_value(row, hyper):
     found = gradtx.core.check.numbers(row.factory).get(hyper)
     return found is not None and not found.schedule
 
+
 @tuned
 def test_arrays_are_leaves_and_do_not_retrace(row):
     p, g, step = params(), grads(0), jitted_with_arrays(row)
