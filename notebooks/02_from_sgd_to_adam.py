@@ -284,6 +284,7 @@ for ax in axes[0]:
     ax.set_xlabel("")
 for ax in axes[:, 1]:
     ax.set_ylabel("")
+plt.suptitle("Sixty steps of four methods in the ravine")
 plt.show()
 
 # %% tags=["measured"]

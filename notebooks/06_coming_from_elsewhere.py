@@ -100,17 +100,20 @@ ax.invert_yaxis()
 ax.set(
     xscale="log",
     xlim=(3e-19, 30),
-    xlabel="largest difference of a parameter after 100 steps",
+    xlabel="largest difference of a parameter after 100 steps (0 is drawn at 1e-18)",
 )
 ax.set_title("gradtx's parameters: as far as rounding from Optax's", loc="right")
 ax.legend(loc="center")
 plt.show()
 
 # %% tags=["measured"]
-assert max(apart) < 1e-12
+scheduled = ["schedule" in text for text in expressions]
+assert np.max(np.array(apart)[~np.array(scheduled)]) < 1e-12
+assert max(apart) < 1e-8
 print(
     f"After 100 steps of {len(expressions)} optimizers, whose parameters have moved by up to "
-    f"{max(moved):.1f}, no parameter of gradtx is further than 1e-12 from Optax's."
+    f"{max(moved):.1f}, gradtx's parameters are within 1e-12 of Optax's, and within 1e-8 "
+    "with a schedule, which Optax evaluates in float32 and gradtx here in float64."
 )
 
 # %% [markdown]
@@ -195,6 +198,8 @@ print(f"optax: {optax.adam(1e-3) == optax.adam(1e-3)=}")
 # | `MultiStepLR(opt, [30, 60], 0.1)` | `piecewise_constant_schedule(lr, {30: 0.1, 60: 0.1})` |
 # | `CosineAnnealingLR(opt, T)` | `cosine_decay_schedule(lr, T)`, which stays at its end |
 # | `CosineAnnealingWarmRestarts(opt, T_0, T_mult)` | `cosine_restarts_schedule(lr, T_0, T_mult)` |
+# | `PolynomialLR(opt, T, power=2)` | `polynomial_schedule(lr, 0.0, 2, T)` |
+# | `OneCycleLR(opt, lr, T)` | `cosine_onecycle_schedule(T, lr)`, for the learning rate |
 # | `ReduceLROnPlateau(opt, factor=0.1)` | `chain(tx, reduce_on_plateau(factor=0.1))`, and `update(..., value=loss)` |
 # | `opt.param_groups[0]["lr"] = 0.01` | `inject_hyperparams(adam)(lr)`, then `state.hyperparams["learning_rate"] = 0.01` |
 # | `GradScaler`'s skipped steps | `apply_if_finite(tx)` |
@@ -221,7 +226,7 @@ print(f"optax: {optax.adam(1e-3) == optax.adam(1e-3)=}")
 # | `CosineDecayRestarts(lr, n, t_mul=2, m_mul=m)` | `cosine_restarts_schedule(lr, n, 2, m)` |
 # | `optimizer.learning_rate = 0.01` | `state.hyperparams["learning_rate"] = 0.01` with `inject_hyperparams` |
 #
-# The right-hand sides of both tables are tested to be calls that gradtx accepts:
+# The right-hand sides of both tables are calls that gradtx accepts:
 
 # %%
 lr, λ, T, T_0, T_mult, n, rate, w, m, c, k, every = (
@@ -272,5 +277,4 @@ for text in accepted:
     else:
         float(value(0))
 
-# %% tags=["measured"]
 print(f"{len(accepted)} calls of the two tables were made and accepted.")
