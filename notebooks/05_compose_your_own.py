@@ -251,12 +251,12 @@ at = [
     ", ".join(
         f"{float(logged[n][i]):.3g}" for n in ("learning_rate", "b1", "weight_decay")
     )
-    for i in (0, 40, 199)
+    for i in (0, 40, 160)
 ]
 print(
     "Learning rate, b1 and weight decay are read as "
     f"({at[0]}) before the first update, ({at[1]}) before the 41st and ({at[2]}) before the "
-    "200th; the state has the structure that it has with constants."
+    "161st; the state has the structure that it has with constants."
 )
 
 # %% [markdown]
