@@ -273,6 +273,9 @@ print(
 )
 
 # %% [markdown]
-# The authors measured it on larger networks and longer runs. What is sure here is that
+# The authors measured it on larger networks and longer runs. Nor was there a difference
+# beyond two standard errors in the other settings tried here: 200 digits with true labels
+# (92.8% with AdamW, 93.2% coupled), and a hidden layer of 64 with a fifth (89.9%, 89.7%)
+# or two fifths (85.5%, 85.5%) of 300 labels at random. What is sure here is that
 # each form wants its own λ: the best of one is a hundred times the best of the other, so
 # a λ that was tuned for one library's form is wrong in another's.

@@ -314,7 +314,8 @@ print(
 # Adam's first update moves every weight by $\alpha$ in the direction of its sign, before
 # the network has any shape: it is the longest of the run. A linear warmup makes it the
 # shortest. Here is a deeper network, three batches of 479 for each pass over the digits,
-# and 60 steps.
+# and 60 steps. Momentum is there to compare: where it is unstable, at α = 0.3, this warmup
+# makes it worse, as the figure shows.
 
 # %%
 WIDTHS = (64, 48, 48, 48, 10)
@@ -432,6 +433,12 @@ print(
 # A default is good if it works without being tuned. Here is a smaller network, on batches
 # of 32, at learning rates over four decades for each optimizer: how wide is the range in
 # which the held-out accuracy is within one point of the best that any of them reaches?
+#
+# The counts are of two beginnings, and noisy. In the order of the legend, three
+# beginnings gave 0, 0, 1, 1, 2, 5 within a point of the best of all and 3, 2, 3, 3, 3, 5
+# of each one's own; with 300 steps in place of 400, 0, 0, 0, 0, 0, 3 and 2, 1, 3, 2, 3, 3.
+# What stays in all three is that AdamW with cosine is near the best of all most often.
+# That its own range is wider than the others' does not stay.
 
 # %%
 SMALL, LENGTH = (64, 32, 32, 10), 400
