@@ -6,7 +6,6 @@ the same points, or with the reason why nothing here does.
 
 import json
 import pathlib
-import re
 import sys
 from collections import Counter
 
@@ -26,17 +25,6 @@ RECORDED = {
     for file in sorted(REFERENCE.glob("*_trajectories.json"))
     for name, recorded in json.loads(file.read_text())["trajectories"].items()
 }
-
-# Factories that the tables name before they exist.
-PENDING = frozenset(
-    """
-    adabound adafactor adam_atan2 adam_mini adamp amsbound asgd came cautious
-    cautious_adamw dadapt_adamw dadapt_lion dadapt_sgd dog fromage ftrl
-    gradient_change grams grokfast lamb laprop lars madgrad mars momo momo_adam
-    novograd orthogonalize_to_params parallel prodigy qhadam qhm renorm rows
-    scale_by_sm3 sgdp stable_adamw
-    """.split()  # noqa: SIM905
-)
 
 L2 = "gradtx.add_decayed_weights(0.02)"
 RATE = "gradtx.scale_by_learning_rate(0.01)"
@@ -290,15 +278,8 @@ def path(tx, problem):
     return [points[i - 1] for i in RECORDED_STEPS]
 
 
-def factories(expression):
-    return set(re.findall(r"gradtx\.(\w+)", expression))
-
-
 @pytest.mark.parametrize("name", EQUAL)
 def test_equals_the_recorded_trajectory(name, x64):
-    if missing := [f for f in factories(EQUAL[name]) if not hasattr(gradtx, f)]:
-        assert PENDING.issuperset(missing)
-        pytest.skip(f"{', '.join(missing)}: pending")
     tx = eval(EQUAL[name], {"gradtx": gradtx, "jnp": jnp})
     recorded = RECORDED[name]
     for t, at, expected in zip(
@@ -314,8 +295,3 @@ def test_equals_the_recorded_trajectory(name, x64):
 def test_every_recorded_trajectory_is_compared_or_differs_for_a_reason():
     counted = Counter([*EQUAL, *DIFFERENT, *LATER])
     assert counted == Counter(RECORDED.keys())
-
-
-def test_what_is_pending_is_missing():
-    """Fails once everything has landed: then PENDING goes."""
-    assert not PENDING or not all(hasattr(gradtx, name) for name in PENDING)

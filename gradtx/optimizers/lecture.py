@@ -38,6 +38,9 @@ def sgd(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's, and `torch.optim.SGD` with `dampening=0`.
     """
     return chain(
         identity()
@@ -73,6 +76,9 @@ def rmsprop(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's and Keras's; PyTorch's with `decay=0.99, eps_in_sqrt=False`.
     """
     scale_by_root = scale_by_stddev if centered else scale_by_rms
     return chain(
@@ -103,6 +109,9 @@ def adam(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's and `torch.optim.Adam`.
     """
     return chain(
         scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
@@ -125,8 +134,6 @@ def adamw(
 ) -> GradientTransformation:
     """Adam with decoupled weight decay: W ← (1 − αλ)W − α m̂ / (√r̂ + ε).
 
-    Equal to Optax's; `torch.optim.AdamW` has `weight_decay=1e-2` by default.
-
     Args:
       learning_rate: α >= 0, a number, an array or a schedule.
       b1, b2, eps, eps_root, mu_dtype, nesterov: see `scale_by_adam`.
@@ -134,6 +141,9 @@ def adamw(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's; `torch.optim.AdamW` has `weight_decay=1e-2` by default.
 
     References:
       Loshchilov and Hutter, 2017, arXiv:1711.05101.

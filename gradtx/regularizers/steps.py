@@ -47,6 +47,9 @@ def add_decayed_weights(weight_decay: NonNegative = 0.0, mask: Any = None) -> Pa
     Raises:
       TypeError, ValueError: if λ is negative or not finite.
 
+    Equals:
+      Optax's.
+
     References:
       Loshchilov and Hutter, 2017, arXiv:1711.05101.
     """

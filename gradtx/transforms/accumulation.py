@@ -29,6 +29,9 @@ def apply_every(k: Steps = 1) -> Pair:
 
     Raises:
       TypeError, ValueError: if k is out of its range.
+
+    Equals:
+      Optax's.
     """
     who = calling()
     if not (isinstance(k, int) or jnp.issubdtype(k.dtype, jnp.integer)):

@@ -58,6 +58,9 @@ def scale_by_rms(
     Raises:
       TypeError, ValueError: if an argument is out of its range.
 
+    Equals:
+      Optax's and Keras's; PyTorch's with `decay=0.99, eps_in_sqrt=False`.
+
     References:
       Hinton, 2012, "Neural networks for machine learning", lecture 6; CS231n,
       lecture 3.
@@ -99,6 +102,9 @@ def scale_by_stddev(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's; PyTorch's `centered=True` with `decay=0.99, eps_in_sqrt=False`.
 
     References:
       Graves, 2013, arXiv:1308.0850.
@@ -151,6 +157,10 @@ def scale_by_adam(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's and `torch.optim.Adam`; TensorFlow adds ε to the root before the
+      correction.
 
     References:
       Kingma and Ba, 2014, arXiv:1412.6980; Dozat, 2016, for the look-ahead.

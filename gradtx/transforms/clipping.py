@@ -48,6 +48,9 @@ def clip(max_delta: NonNegative) -> Pair:
 
     Raises:
       TypeError, ValueError: if δ is negative or not finite.
+
+    Equals:
+      Optax's.
     """
 
     def init(p):
@@ -78,6 +81,9 @@ def clip_by_global_norm(max_norm: NonNegative) -> Pair:
     Raises:
       TypeError, ValueError: if c is negative or not finite.
 
+    Equals:
+      Optax's; `torch.nn.utils.clip_grad_norm_` adds 1e-6 to the norm.
+
     References:
       Pascanu et al., 2012, arXiv:1211.5063.
     """
@@ -101,6 +107,9 @@ def clip_by_block_rms(threshold: NonNegative) -> Pair:
 
     Raises:
       TypeError, ValueError: if d is negative or not finite.
+
+    Equals:
+      Optax's.
 
     References:
       Shazeer and Stern, 2018, arXiv:1804.04235, section 6.
@@ -134,6 +143,9 @@ def adaptive_grad_clip(
     Raises:
       TypeError, ValueError: if an argument is out of its range.
       ValueError: from `update`, if a leaf of two or more axes has no such axis.
+
+    Equals:
+      Optax's, on kernels whose last axis is that of the output units.
 
     References:
       Brock et al., 2021, arXiv:2102.06171.

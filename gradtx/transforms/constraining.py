@@ -33,6 +33,9 @@ def keep_params_nonnegative() -> Pair:
 
     Raises:
       TypeError: from `update`, if a parameter is complex.
+
+    Equals:
+      Optax's.
     """
     who = calling()
 

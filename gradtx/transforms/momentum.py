@@ -35,8 +35,7 @@ def trace(
     """Heavy-ball momentum: v_t = ρ v_{t−1} + g_t, and u_t = v_t.
 
     With Nesterov's look-ahead, u_t = g_t + ρ v_t. The velocity is a sum, not a mean as
-    in `ema`: it tends to g / (1 − ρ) under a constant gradient. Equal to
-    `torch.optim.SGD` with `momentum=ρ, dampening=0`, and to Optax's `trace`.
+    in `ema`: it tends to g / (1 − ρ) under a constant gradient.
 
     Args:
       decay: ρ in [0, 1), often 0.9 or 0.99.
@@ -45,6 +44,9 @@ def trace(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's, and `torch.optim.SGD` with `dampening=0`.
 
     References:
       Polyak, 1964; Sutskever et al., 2013, "On the importance of initialization and
@@ -77,6 +79,9 @@ def ema(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's.
     """
 
     def init(p):

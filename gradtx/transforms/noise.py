@@ -35,6 +35,9 @@ def add_noise(eta: NonNegative, gamma: NonNegative, key: Any) -> Pair:
     Raises:
       TypeError, ValueError: if a number is out of its range, or the key is no key.
 
+    Equals:
+      Optax's in law; the numbers drawn differ.
+
     References:
       Neelakantan et al., 2015, arXiv:1511.06807.
     """

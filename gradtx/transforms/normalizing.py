@@ -32,6 +32,9 @@ def centralize(unit_axis: int = -1) -> Pair:
     Raises:
       ValueError: if the axis is neither 0 nor -1.
 
+    Equals:
+      The paper, in JAX's layout; Optax's is `centralize(0)`.
+
     References:
       Yong et al., 2020, arXiv:2004.01461.
     """
@@ -61,6 +64,9 @@ def normalize_by_update_norm(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's.
     """
 
     def init(params):

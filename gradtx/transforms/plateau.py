@@ -68,6 +68,9 @@ def reduce_on_plateau(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's and PyTorch's on losses > 0; theirs stop on losses of the other sign.
     """
     who = calling()
     hypers = {

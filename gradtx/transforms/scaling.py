@@ -28,6 +28,9 @@ def scale(step_size: Hyper) -> Pair:
 
     Raises:
       TypeError, ValueError: if s is not a finite number, an array or a schedule.
+
+    Equals:
+      Optax's.
     """
 
     def init(p):
@@ -50,6 +53,9 @@ def scale_by_schedule(step_size_fn: Hyper, flip_sign: bool = False) -> Pair:
 
     Raises:
       TypeError, ValueError: if α is not a finite number, an array or a schedule.
+
+    Equals:
+      Optax's.
     """
     sign = -1 if flip_sign else 1
 
@@ -77,5 +83,8 @@ def scale_by_learning_rate(
 
     Raises:
       TypeError, ValueError: if the learning rate is missing, negative or not finite.
+
+    Equals:
+      Optax's.
     """
     return scale_by_schedule(learning_rate, flip_sign)
