@@ -8,6 +8,7 @@ import numpy as np  # noqa: F401 - eval(repr(tx), vars(gradtx)) may need it
 from jax import numpy as jnp  # noqa: F401
 
 from gradtx import (
+    contrib,
     inspection,
     optimizers,
     regularizers,
@@ -114,6 +115,7 @@ __all__ = [
     "safe_root_mean_squares",
     "zeros_like",
     # the rooms, by theme, and what each lists
+    "contrib",
     "inspection",
     "optimizers",
     "regularizers",
