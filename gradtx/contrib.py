@@ -17,5 +17,5 @@ _NAMES = """
 """
 _ROOMS = {**vars(transforms), **vars(wrappers), **vars(optimizers)}
 
-__all__ = [name for name in _NAMES.split() if name in _ROOMS]  # noqa: PLE0604
+__all__ = [name for name in _NAMES.split() if name in _ROOMS]
 globals().update({name: _ROOMS[name] for name in __all__})

@@ -1,119 +1,65 @@
 """The recipes: each is a docstring and a chain."""
 
-from gradtx.optimizers.accumulating import adadelta, adagrad, rprop
-from gradtx.optimizers.adam_family import (
-    acprop,
-    adabelief,
-    adamax,
-    adamaxw,
-    adopt,
-    amsgrad,
-    nadam,
-    nadamw,
-    radam,
-    yogi,
+from gradtx.optimizers import (
+    accumulating,
+    adam_family,
+    averaged,
+    bounded,
+    curvature,
+    decayed,
+    edited,
+    frugal,
+    gradient,
+    layerwise,
+    learning_rate_free,
+    lecture,
+    mixing,
+    projected,
+    reordered,
+    sign,
 )
-from gradtx.optimizers.averaged import asgd
-from gradtx.optimizers.bounded import (
-    adabound,
-    adam_atan2,
-    amsbound,
-    spam,
-    stable_adamw,
-)
-from gradtx.optimizers.curvature import sophia
-from gradtx.optimizers.decayed import adamc
-from gradtx.optimizers.edited import cautious_adamw, grams, mars
-from gradtx.optimizers.frugal import adafactor, adam_mini, came, novograd, sm3
-from gradtx.optimizers.gradient import noisy_sgd, optimistic_gradient_descent
-from gradtx.optimizers.layerwise import fromage, hyperball, lamb, lars
-from gradtx.optimizers.learning_rate_free import (
-    cocob,
-    dadapt_sgd,
-    dog,
-    dowg,
-    madgrad,
-    polyak_sgd,
-)
-from gradtx.optimizers.lecture import adam, adamw, rmsprop, sgd
-from gradtx.optimizers.mixing import (
-    adan,
-    ademamix,
-    optimistic_adam,
-    optimistic_adam_v2,
-    simplified_ademamix,
-)
-from gradtx.optimizers.projected import adamp, sgdp
-from gradtx.optimizers.reordered import laprop, qhadam, qhm
-from gradtx.optimizers.sign import lion, sign_sgd, signum
+from gradtx.optimizers.accumulating import *
+from gradtx.optimizers.adam_family import *
+from gradtx.optimizers.averaged import *
+from gradtx.optimizers.bounded import *
+from gradtx.optimizers.curvature import *
+from gradtx.optimizers.decayed import *
+from gradtx.optimizers.edited import *
+from gradtx.optimizers.frugal import *
+from gradtx.optimizers.gradient import *
+from gradtx.optimizers.layerwise import *
+from gradtx.optimizers.learning_rate_free import *
+from gradtx.optimizers.lecture import *
+from gradtx.optimizers.mixing import *
+from gradtx.optimizers.projected import *
+from gradtx.optimizers.reordered import *
+from gradtx.optimizers.sign import *
 from gradtx.transforms.dadaptation import dadapt_adamw, dadapt_lion
 from gradtx.transforms.ftrl import ftrl
 from gradtx.transforms.polyak import momo, momo_adam
 from gradtx.transforms.prodigy import prodigy
 
 __all__ = [
-    "acprop",
-    "adabelief",
-    "adabound",
-    "adadelta",
-    "adafactor",
-    "adagrad",
-    "adam",
-    "adam_atan2",
-    "adam_mini",
-    "adamax",
-    "adamaxw",
-    "adamc",
-    "adamp",
-    "adamw",
-    "adan",
-    "ademamix",
-    "adopt",
-    "amsbound",
-    "amsgrad",
-    "asgd",
-    "came",
-    "cautious_adamw",
-    "cocob",
+    *accumulating.__all__,
+    *adam_family.__all__,
+    *averaged.__all__,
+    *bounded.__all__,
+    *curvature.__all__,
+    *decayed.__all__,
+    *edited.__all__,
+    *frugal.__all__,
+    *gradient.__all__,
+    *layerwise.__all__,
+    *learning_rate_free.__all__,
+    *lecture.__all__,
+    *mixing.__all__,
+    *projected.__all__,
+    *reordered.__all__,
+    *sign.__all__,
     "dadapt_adamw",
     "dadapt_lion",
-    "dadapt_sgd",
-    "dog",
-    "dowg",
-    "fromage",
     "ftrl",
-    "grams",
-    "hyperball",
-    "lamb",
-    "laprop",
-    "lars",
-    "lion",
-    "madgrad",
-    "mars",
     "momo",
     "momo_adam",
-    "nadam",
-    "nadamw",
-    "noisy_sgd",
-    "novograd",
-    "optimistic_adam",
-    "optimistic_adam_v2",
-    "optimistic_gradient_descent",
-    "polyak_sgd",
     "prodigy",
-    "qhadam",
-    "qhm",
-    "radam",
-    "rmsprop",
-    "rprop",
-    "sgd",
-    "sgdp",
-    "sign_sgd",
-    "signum",
-    "simplified_ademamix",
-    "sm3",
-    "sophia",
-    "spam",
-    "stable_adamw",
-    "yogi",
 ]

@@ -14,6 +14,12 @@ from gradtx.transforms import (
     scale_by_schedule,
 )
 
+__all__ = [
+    "adadelta",
+    "adagrad",
+    "rprop",
+]
+
 
 @checked
 def adagrad(

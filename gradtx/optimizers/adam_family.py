@@ -22,6 +22,19 @@ from gradtx.transforms.adam_family import MaxOf
 from gradtx.transforms.adam_steps import fourth_root
 from gradtx.transforms.adaptive import EpsPlace
 
+__all__ = [
+    "acprop",
+    "adabelief",
+    "adamax",
+    "adamaxw",
+    "adopt",
+    "amsgrad",
+    "nadam",
+    "nadamw",
+    "radam",
+    "yogi",
+]
+
 LookAhead = Annotated[str, OneOf("optax", "torch", "timm")]
 
 

@@ -7,6 +7,10 @@ from gradtx.regularizers import add_decayed_weights
 from gradtx.schedules import asgd_schedule
 from gradtx.transforms import average_params, scale_by_schedule
 
+__all__ = [
+    "asgd",
+]
+
 
 @checked
 def asgd(

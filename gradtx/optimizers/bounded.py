@@ -16,6 +16,14 @@ from gradtx.transforms import (
     scale_by_stable_adamw,
 )
 
+__all__ = [
+    "adabound",
+    "adam_atan2",
+    "amsbound",
+    "spam",
+    "stable_adamw",
+]
+
 
 @checked
 def adabound(

@@ -16,6 +16,10 @@ from gradtx.regularizers import add_decayed_weights
 from gradtx.transforms import scale_by_schedule, scale_by_sophia
 from gradtx.transforms.curvature import HUTCHINSON
 
+__all__ = [
+    "sophia",
+]
+
 
 @checked
 def sophia(

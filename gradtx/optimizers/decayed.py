@@ -9,6 +9,10 @@ from gradtx.optimizers.lecture import adamw
 from gradtx.schedules import corrected_decay_schedule
 from gradtx.schedules.base import Positive
 
+__all__ = [
+    "adamc",
+]
+
 
 @checked
 def adamc(

@@ -15,6 +15,12 @@ from gradtx.transforms import (
 )
 from gradtx.wrappers import cautious, parallel, summed, with_sign_of
 
+__all__ = [
+    "cautious_adamw",
+    "grams",
+    "mars",
+]
+
 
 @checked
 def mars(

@@ -26,6 +26,14 @@ from gradtx.transforms import (
 from gradtx.transforms.second_moment import SecondMoment
 from gradtx.wrappers import partition
 
+__all__ = [
+    "adafactor",
+    "adam_mini",
+    "came",
+    "novograd",
+    "sm3",
+]
+
 
 @checked
 def adafactor(

@@ -11,6 +11,11 @@ from gradtx.transforms import (
     scale_by_schedule,
 )
 
+__all__ = [
+    "noisy_sgd",
+    "optimistic_gradient_descent",
+]
+
 
 @checked
 def noisy_sgd(

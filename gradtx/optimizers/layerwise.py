@@ -17,6 +17,13 @@ from gradtx.transforms import (
 )
 from gradtx.wrappers import masked
 
+__all__ = [
+    "fromage",
+    "hyperball",
+    "lamb",
+    "lars",
+]
+
 
 @checked
 def lars(

@@ -29,6 +29,15 @@ from gradtx.transforms import (
 from gradtx.transforms.distance import InitStep
 from gradtx.transforms.polyak import Variant
 
+__all__ = [
+    "cocob",
+    "dadapt_sgd",
+    "dog",
+    "dowg",
+    "madgrad",
+    "polyak_sgd",
+]
+
 
 @checked
 def dog(

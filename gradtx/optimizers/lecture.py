@@ -20,6 +20,13 @@ from gradtx.transforms import (
     trace,
 )
 
+__all__ = [
+    "adam",
+    "adamw",
+    "rmsprop",
+    "sgd",
+]
+
 
 @checked
 def sgd(

@@ -16,6 +16,14 @@ from gradtx.transforms import (
     scale_by_simplified_ademamix,
 )
 
+__all__ = [
+    "adan",
+    "ademamix",
+    "optimistic_adam",
+    "optimistic_adam_v2",
+    "simplified_ademamix",
+]
+
 
 @checked
 def optimistic_adam(

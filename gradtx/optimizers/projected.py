@@ -9,6 +9,11 @@ from gradtx.core.transformation import GradientTransformation, chain
 from gradtx.optimizers.parts import decaying
 from gradtx.transforms import scale_by_adamp, scale_by_schedule, scale_by_sgdp
 
+__all__ = [
+    "adamp",
+    "sgdp",
+]
+
 
 @checked
 def adamp(

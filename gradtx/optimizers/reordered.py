@@ -9,6 +9,12 @@ from gradtx.optimizers.parts import decay_if_any
 from gradtx.transforms import ema, scale_by_rms, scale_by_schedule
 from gradtx.transforms.quasi_hyperbolic import Share, scale_by_qhadam, scale_by_qhm
 
+__all__ = [
+    "laprop",
+    "qhadam",
+    "qhm",
+]
+
 
 @checked
 def laprop(

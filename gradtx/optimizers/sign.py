@@ -8,6 +8,12 @@ from gradtx.core.transformation import GradientTransformation, chain
 from gradtx.regularizers import add_decayed_weights
 from gradtx.transforms import ema, scale_by_lion, scale_by_schedule, scale_by_sign
 
+__all__ = [
+    "lion",
+    "sign_sgd",
+    "signum",
+]
+
 
 @checked
 def sign_sgd(learning_rate: LearningRate) -> GradientTransformation:

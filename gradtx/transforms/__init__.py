@@ -1,346 +1,103 @@
 """The algorithms: what an optimizer does with a gradient, one step of a chain each."""
 
-from gradtx.transforms.accumulating import (
-    ScaleByAdaDeltaState,
-    ScaleByRpropState,
-    ScaleByRssState,
-    scale_by_adadelta,
-    scale_by_rprop,
-    scale_by_rss,
+from gradtx.transforms import (
+    accumulating,
+    accumulation,
+    adam_family,
+    adam_steps,
+    adaptive,
+    attention,
+    averaging,
+    bounded,
+    clipping,
+    constraining,
+    curvature,
+    dadaptation,
+    distance,
+    dual_averaging,
+    frugal,
+    ftrl,
+    mixing,
+    momentum,
+    noise,
+    nonfinite,
+    normalizing,
+    per_example,
+    plateau,
+    polyak,
+    prodigy,
+    projected,
+    quasi_hyperbolic,
+    scaling,
+    second_moment,
+    sign,
+    size,
+    spikes,
 )
-from gradtx.transforms.accumulation import ApplyEvery, apply_every
-from gradtx.transforms.adam_family import (
-    ScaleByAmsgradState,
-    ScaleByBeliefState,
-    scale_by_acprop,
-    scale_by_adamax,
-    scale_by_amsgrad,
-    scale_by_belief,
-    scale_by_yogi,
-)
-from gradtx.transforms.adam_steps import (
-    ScaleByNadamState,
-    scale_by_adopt,
-    scale_by_nadam,
-    scale_by_radam,
-)
-from gradtx.transforms.adaptive import (
-    ScaleByAdamState,
-    ScaleByRmsState,
-    ScaleByRStdDevState,
-    scale_by_adam,
-    scale_by_rms,
-    scale_by_stddev,
-)
-from gradtx.transforms.attention import QkClipState, qk_clip
-from gradtx.transforms.averaging import (
-    AverageParamsState,
-    GrokfastState,
-    average_params,
-    grokfast,
-)
-from gradtx.transforms.bounded import (
-    ScaleByAdaboundState,
-    ScaleByAdamAtan2State,
-    ScaleByAmsboundState,
-    scale_by_adabound,
-    scale_by_adam_atan2,
-    scale_by_amsbound,
-)
-from gradtx.transforms.clipping import (
-    AdaptiveGradClipState,
-    ClipByBlockRmsState,
-    ClipByGlobalNormState,
-    ClipState,
-    adaptive_grad_clip,
-    clip,
-    clip_by_block_rms,
-    clip_by_global_norm,
-    unitwise_clip,
-    unitwise_norm,
-)
-from gradtx.transforms.constraining import (
-    NonNegativeParamsState,
-    RotateAndShrinkState,
-    keep_params_nonnegative,
-    project,
-    rotate_and_shrink,
-)
-from gradtx.transforms.curvature import (
-    HutchinsonState,
-    SophiaState,
-    hutchinson_estimator_diag_hessian,
-    scale_by_sophia,
-)
-from gradtx.transforms.dadaptation import (
-    DAdaptAdamWState,
-    DAdaptLionState,
-    DAdaptSGDState,
-    scale_by_dadapt_sgd,
-)
-from gradtx.transforms.distance import (
-    DoGState,
-    DoWGState,
-    scale_by_dog,
-    scale_by_dowg,
-)
-from gradtx.transforms.dual_averaging import (
-    COCOBState,
-    MadgradState,
-    scale_by_cocob,
-    scale_by_madgrad,
-)
-from gradtx.transforms.frugal import (
-    FactoredState,
-    ScaleByCAMEState,
-    ScaleByNovogradState,
-    ScaleBySM3State,
-    power_decay,
-    scale_by_came,
-    scale_by_factored_rms,
-    scale_by_novograd,
-    scale_by_sm3,
-)
-from gradtx.transforms.ftrl import FtrlState
-from gradtx.transforms.mixing import (
-    ScaleByAdanState,
-    ScaleByAdemamixState,
-    ScaleByOptimisticGradientState,
-    ScaleBySimplifiedAdEMAMixState,
-    scale_by_adan,
-    scale_by_ademamix,
-    scale_by_optimistic_gradient,
-    scale_by_simplified_ademamix,
-)
-from gradtx.transforms.momentum import (
-    EmaState,
-    GradientChangeState,
-    TraceState,
-    ema,
-    gradient_change,
-    trace,
-)
-from gradtx.transforms.noise import AddNoiseState, add_noise
-from gradtx.transforms.nonfinite import ZeroNansState, zero_nans
-from gradtx.transforms.normalizing import (
-    NormalizeByUpdateNormState,
-    centralize,
-    normalize_by_update_norm,
-)
-from gradtx.transforms.per_example import (
-    per_example_global_norm_clip,
-    per_example_layer_norm_clip,
-)
-from gradtx.transforms.plateau import ReduceLROnPlateauState, reduce_on_plateau
-from gradtx.transforms.polyak import (
-    MomoAdamState,
-    MomoState,
-    ScaleByPolyakState,
-    scale_by_polyak,
-)
-from gradtx.transforms.prodigy import ProdigyState
-from gradtx.transforms.projected import (
-    ScaleByAdampState,
-    ScaleBySgdpState,
-    orthogonalize_to_params,
-    scale_by_adamp,
-    scale_by_sgdp,
-)
-from gradtx.transforms.quasi_hyperbolic import (
-    ScaleByQhadamState,
-    ScaleByQhmState,
-    scale_by_qhadam,
-    scale_by_qhm,
-)
-from gradtx.transforms.renorm import (
-    KeepNormState,
-    RenormState,
-    ScaleByParamBlockNormState,
-    ScaleByParamBlockRmsState,
-    ScaleByTrustRatioState,
-    keep_norm,
-    renorm,
-    scale_by_param_block_norm,
-    scale_by_param_block_rms,
-    scale_by_trust_ratio,
-)
-from gradtx.transforms.scaling import (
-    ScaleByScheduleState,
-    ScaleState,
-    scale,
-    scale_by_learning_rate,
-    scale_by_schedule,
-)
-from gradtx.transforms.second_moment import (
-    Encoding,
-    Estimator,
-    RankOne,
-    blocks,
-    columns,
-    cover,
-    estimator,
-    full,
-    one_per_leaf,
-    rank_one,
-    rows,
-)
-from gradtx.transforms.sign import ScaleByLionState, scale_by_lion, scale_by_sign
-from gradtx.transforms.spikes import (
-    ScaleBySpamState,
-    ScaleByStableAdamWState,
-    scale_by_spam,
-    scale_by_stable_adamw,
-)
+from gradtx.transforms.accumulating import *
+from gradtx.transforms.accumulation import *
+from gradtx.transforms.adam_family import *
+from gradtx.transforms.adam_steps import *
+from gradtx.transforms.adaptive import *
+from gradtx.transforms.attention import *
+from gradtx.transforms.averaging import *
+from gradtx.transforms.bounded import *
+from gradtx.transforms.clipping import *
+from gradtx.transforms.constraining import *
+from gradtx.transforms.curvature import *
+from gradtx.transforms.dadaptation import *
+from gradtx.transforms.distance import *
+from gradtx.transforms.dual_averaging import *
+from gradtx.transforms.frugal import *
+from gradtx.transforms.ftrl import *
+from gradtx.transforms.mixing import *
+from gradtx.transforms.momentum import *
+from gradtx.transforms.noise import *
+from gradtx.transforms.nonfinite import *
+from gradtx.transforms.normalizing import *
+from gradtx.transforms.per_example import *
+from gradtx.transforms.plateau import *
+from gradtx.transforms.polyak import *
+from gradtx.transforms.prodigy import *
+from gradtx.transforms.projected import *
+from gradtx.transforms.quasi_hyperbolic import *
+from gradtx.transforms.scaling import *
+from gradtx.transforms.second_moment import *
+from gradtx.transforms.sign import *
+from gradtx.transforms.size import *
+from gradtx.transforms.spikes import *
 
 __all__ = [
-    "AdaptiveGradClipState",
-    "AddNoiseState",
-    "ApplyEvery",
-    "AverageParamsState",
-    "COCOBState",
-    "ClipByBlockRmsState",
-    "ClipByGlobalNormState",
-    "ClipState",
-    "DAdaptAdamWState",
-    "DAdaptLionState",
-    "DAdaptSGDState",
-    "DoGState",
-    "DoWGState",
-    "EmaState",
-    "Encoding",
-    "Estimator",
-    "FactoredState",
-    "FtrlState",
-    "GradientChangeState",
-    "GrokfastState",
-    "HutchinsonState",
-    "KeepNormState",
-    "MadgradState",
-    "MomoAdamState",
-    "MomoState",
-    "NonNegativeParamsState",
-    "NormalizeByUpdateNormState",
-    "ProdigyState",
-    "QkClipState",
-    "RankOne",
-    "ReduceLROnPlateauState",
-    "RenormState",
-    "RotateAndShrinkState",
-    "ScaleByAdaDeltaState",
-    "ScaleByAdaboundState",
-    "ScaleByAdamAtan2State",
-    "ScaleByAdamState",
-    "ScaleByAdampState",
-    "ScaleByAdanState",
-    "ScaleByAdemamixState",
-    "ScaleByAmsboundState",
-    "ScaleByAmsgradState",
-    "ScaleByBeliefState",
-    "ScaleByCAMEState",
-    "ScaleByLionState",
-    "ScaleByNadamState",
-    "ScaleByNovogradState",
-    "ScaleByOptimisticGradientState",
-    "ScaleByParamBlockNormState",
-    "ScaleByParamBlockRmsState",
-    "ScaleByPolyakState",
-    "ScaleByQhadamState",
-    "ScaleByQhmState",
-    "ScaleByRStdDevState",
-    "ScaleByRmsState",
-    "ScaleByRpropState",
-    "ScaleByRssState",
-    "ScaleBySM3State",
-    "ScaleByScheduleState",
-    "ScaleBySgdpState",
-    "ScaleBySimplifiedAdEMAMixState",
-    "ScaleBySpamState",
-    "ScaleByStableAdamWState",
-    "ScaleByTrustRatioState",
-    "ScaleState",
-    "SophiaState",
-    "TraceState",
-    "ZeroNansState",
-    "adaptive_grad_clip",
-    "add_noise",
-    "apply_every",
-    "average_params",
-    "blocks",
-    "centralize",
-    "clip",
-    "clip_by_block_rms",
-    "clip_by_global_norm",
-    "columns",
-    "cover",
-    "ema",
-    "estimator",
-    "full",
-    "gradient_change",
-    "grokfast",
-    "hutchinson_estimator_diag_hessian",
-    "keep_norm",
-    "keep_params_nonnegative",
-    "normalize_by_update_norm",
-    "one_per_leaf",
-    "orthogonalize_to_params",
-    "per_example_global_norm_clip",
-    "per_example_layer_norm_clip",
-    "power_decay",
-    "project",
-    "qk_clip",
-    "rank_one",
-    "reduce_on_plateau",
-    "renorm",
-    "rotate_and_shrink",
-    "rows",
-    "scale",
-    "scale_by_acprop",
-    "scale_by_adabound",
-    "scale_by_adadelta",
-    "scale_by_adam",
-    "scale_by_adam_atan2",
-    "scale_by_adamax",
-    "scale_by_adamp",
-    "scale_by_adan",
-    "scale_by_ademamix",
-    "scale_by_adopt",
-    "scale_by_amsbound",
-    "scale_by_amsgrad",
-    "scale_by_belief",
-    "scale_by_came",
-    "scale_by_cocob",
-    "scale_by_dadapt_sgd",
-    "scale_by_dog",
-    "scale_by_dowg",
-    "scale_by_factored_rms",
-    "scale_by_learning_rate",
-    "scale_by_lion",
-    "scale_by_madgrad",
-    "scale_by_nadam",
-    "scale_by_novograd",
-    "scale_by_optimistic_gradient",
-    "scale_by_param_block_norm",
-    "scale_by_param_block_rms",
-    "scale_by_polyak",
-    "scale_by_qhadam",
-    "scale_by_qhm",
-    "scale_by_radam",
-    "scale_by_rms",
-    "scale_by_rprop",
-    "scale_by_rss",
-    "scale_by_schedule",
-    "scale_by_sgdp",
-    "scale_by_sign",
-    "scale_by_simplified_ademamix",
-    "scale_by_sm3",
-    "scale_by_sophia",
-    "scale_by_spam",
-    "scale_by_stable_adamw",
-    "scale_by_stddev",
-    "scale_by_trust_ratio",
-    "scale_by_yogi",
-    "trace",
-    "unitwise_clip",
-    "unitwise_norm",
-    "zero_nans",
+    *accumulating.__all__,
+    *accumulation.__all__,
+    *adam_family.__all__,
+    *adam_steps.__all__,
+    *adaptive.__all__,
+    *attention.__all__,
+    *averaging.__all__,
+    *bounded.__all__,
+    *clipping.__all__,
+    *constraining.__all__,
+    *curvature.__all__,
+    *dadaptation.__all__,
+    *distance.__all__,
+    *dual_averaging.__all__,
+    *frugal.__all__,
+    *ftrl.__all__,
+    *mixing.__all__,
+    *momentum.__all__,
+    *noise.__all__,
+    *nonfinite.__all__,
+    *normalizing.__all__,
+    *per_example.__all__,
+    *plateau.__all__,
+    *polyak.__all__,
+    *prodigy.__all__,
+    *projected.__all__,
+    *quasi_hyperbolic.__all__,
+    *scaling.__all__,
+    *second_moment.__all__,
+    *sign.__all__,
+    *size.__all__,
+    *spikes.__all__,
 ]

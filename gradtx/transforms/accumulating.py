@@ -14,6 +14,15 @@ from gradtx.core.transformation import Updates, transformation
 from gradtx.transforms.adaptive import EpsPlace
 from gradtx.transforms.second_moment import squares_like
 
+__all__ = [
+    "ScaleByAdaDeltaState",
+    "ScaleByRpropState",
+    "ScaleByRssState",
+    "scale_by_adadelta",
+    "scale_by_rprop",
+    "scale_by_rss",
+]
+
 
 class ScaleByRssState(NamedTuple):
     count: jax.Array  # updates so far

@@ -11,6 +11,11 @@ from gradtx.core.lift import leafwise, zeros_like
 from gradtx.core.rule import Pair, resolve
 from gradtx.core.transformation import Updates, transformation
 
+__all__ = [
+    "ApplyEvery",
+    "apply_every",
+]
+
 
 class ApplyEvery(NamedTuple):
     count: jax.Array  # updates so far

@@ -19,6 +19,16 @@ from gradtx.core.transformation import Updates, transformation
 from gradtx.transforms.adaptive import ScaleByAdamState, mean_ahead
 from gradtx.transforms.second_moment import squares_like
 
+__all__ = [
+    "ScaleByAmsgradState",
+    "ScaleByBeliefState",
+    "scale_by_acprop",
+    "scale_by_adamax",
+    "scale_by_amsgrad",
+    "scale_by_belief",
+    "scale_by_yogi",
+]
+
 MaxOf = Annotated[str, OneOf("optax", "torch")]
 
 

@@ -23,6 +23,13 @@ from gradtx.core.transformation import Updates, transformation
 from gradtx.transforms.adaptive import EpsPlace, ScaleByAdamState, mean_ahead
 from gradtx.transforms.second_moment import squares_like
 
+__all__ = [
+    "ScaleByNadamState",
+    "scale_by_adopt",
+    "scale_by_nadam",
+    "scale_by_radam",
+]
+
 
 class ScaleByNadamState(NamedTuple):
     count: jax.Array  # updates so far

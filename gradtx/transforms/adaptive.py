@@ -12,6 +12,15 @@ from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 from gradtx.transforms.second_moment import SecondMoment, full, squares_like
 
+__all__ = [
+    "ScaleByAdamState",
+    "ScaleByRStdDevState",
+    "ScaleByRmsState",
+    "scale_by_adam",
+    "scale_by_rms",
+    "scale_by_stddev",
+]
+
 EpsPlace = Annotated[str, OneOf("outside", "inside", "uncorrected", "clamp")]
 LookAhead = Annotated[str, OneOf("optax", "timm")]
 

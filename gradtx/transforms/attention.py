@@ -13,6 +13,11 @@ from gradtx.core.numerics import as_array, divide
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import transformation
 
+__all__ = [
+    "QkClipState",
+    "qk_clip",
+]
+
 
 class QkClipState(NamedTuple):
     count: jax.Array  # updates so far

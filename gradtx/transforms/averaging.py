@@ -11,6 +11,13 @@ from gradtx.core.numerics import lerp
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Params, Updates, transformation
 
+__all__ = [
+    "AverageParamsState",
+    "GrokfastState",
+    "average_params",
+    "grokfast",
+]
+
 
 class GrokfastState(NamedTuple):
     count: jax.Array  # updates so far

@@ -11,6 +11,15 @@ from gradtx.core.numerics import abs_sq, lerp, over_root, sqrt, unbounded
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 
+__all__ = [
+    "ScaleByAdaboundState",
+    "ScaleByAdamAtan2State",
+    "ScaleByAmsboundState",
+    "scale_by_adabound",
+    "scale_by_adam_atan2",
+    "scale_by_amsbound",
+]
+
 
 class ScaleByAdaboundState(NamedTuple):
     count: jax.Array  # updates so far

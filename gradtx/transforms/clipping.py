@@ -22,6 +22,19 @@ from gradtx.core.rule import Pair
 from gradtx.core.transformation import transformation
 from gradtx.core.tree import check_shape
 
+__all__ = [
+    "AdaptiveGradClipState",
+    "ClipByBlockRmsState",
+    "ClipByGlobalNormState",
+    "ClipState",
+    "adaptive_grad_clip",
+    "clip",
+    "clip_by_block_rms",
+    "clip_by_global_norm",
+    "unitwise_clip",
+    "unitwise_norm",
+]
+
 
 class ClipState(NamedTuple):
     count: jax.Array  # updates so far

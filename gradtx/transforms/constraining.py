@@ -14,6 +14,14 @@ from gradtx.core.precision import narrow
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import init_empty_state, transformation
 
+__all__ = [
+    "NonNegativeParamsState",
+    "RotateAndShrinkState",
+    "keep_params_nonnegative",
+    "project",
+    "rotate_and_shrink",
+]
+
 
 class RotateAndShrinkState(NamedTuple):
     count: jax.Array  # updates so far

@@ -23,6 +23,13 @@ from gradtx.core.wrap import inner_pair, wrapper
 from gradtx.transforms.adaptive import ScaleByAdamState
 from gradtx.transforms.noise import as_key, check_key
 
+__all__ = [
+    "HutchinsonState",
+    "SophiaState",
+    "hutchinson_estimator_diag_hessian",
+    "scale_by_sophia",
+]
+
 
 class HutchinsonState(NamedTuple):
     count: jax.Array  # estimates so far

@@ -31,6 +31,13 @@ from gradtx.core.rule import Pair
 from gradtx.core.transformation import Params, Updates, transformation
 from gradtx.core.tuples import Betas
 
+__all__ = [
+    "DAdaptAdamWState",
+    "DAdaptLionState",
+    "DAdaptSGDState",
+    "scale_by_dadapt_sgd",
+]
+
 
 class DAdaptAdamWState(NamedTuple):
     exp_avg: Updates  # mean of step size · gradient

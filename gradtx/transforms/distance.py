@@ -20,6 +20,13 @@ from gradtx.core.rule import Pair, resolve
 from gradtx.core.transformation import Params, transformation
 from gradtx.core.tuples import TupleOf
 
+__all__ = [
+    "DoGState",
+    "DoWGState",
+    "scale_by_dog",
+    "scale_by_dowg",
+]
+
 _KINDS = OneOf("distance", "learning_rate", "heuristic")
 _FIRST = Number(0, low_open=True, schedule=False)
 InitStep = Annotated[tuple[str, PositiveConstant], TupleOf((_KINDS, _FIRST))]

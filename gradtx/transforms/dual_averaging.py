@@ -12,6 +12,13 @@ from gradtx.core.numerics import abs_sq, cbrt, divide
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Params, Updates, transformation
 
+__all__ = [
+    "COCOBState",
+    "MadgradState",
+    "scale_by_cocob",
+    "scale_by_madgrad",
+]
+
 
 class MadgradState(NamedTuple):
     count: jax.Array  # updates so far

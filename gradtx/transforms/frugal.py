@@ -37,6 +37,18 @@ from gradtx.transforms.second_moment import (
     rank_one,
 )
 
+__all__ = [
+    "FactoredState",
+    "ScaleByCAMEState",
+    "ScaleByNovogradState",
+    "ScaleBySM3State",
+    "power_decay",
+    "scale_by_came",
+    "scale_by_factored_rms",
+    "scale_by_novograd",
+    "scale_by_sm3",
+]
+
 
 class FactoredState(NamedTuple):
     count: jax.Array  # updates so far

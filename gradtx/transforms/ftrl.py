@@ -11,6 +11,10 @@ from gradtx.core.numerics import abs_sq, divide
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 
+__all__ = [
+    "FtrlState",
+]
+
 Rate = Annotated[Hyper, Number(0, low_open=True, hint="0.05 is a common first choice")]
 Power = Annotated[Hyper, Number(high=0)]
 

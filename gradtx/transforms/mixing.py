@@ -12,6 +12,17 @@ from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 from gradtx.transforms.second_moment import squares_like
 
+__all__ = [
+    "ScaleByAdanState",
+    "ScaleByAdemamixState",
+    "ScaleByOptimisticGradientState",
+    "ScaleBySimplifiedAdEMAMixState",
+    "scale_by_adan",
+    "scale_by_ademamix",
+    "scale_by_optimistic_gradient",
+    "scale_by_simplified_ademamix",
+]
+
 
 class ScaleByOptimisticGradientState(NamedTuple):
     count: jax.Array  # updates so far

@@ -12,6 +12,15 @@ from gradtx.core.numerics import lerp
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 
+__all__ = [
+    "EmaState",
+    "GradientChangeState",
+    "TraceState",
+    "ema",
+    "gradient_change",
+    "trace",
+]
+
 
 class TraceState(NamedTuple):
     count: jax.Array  # updates so far

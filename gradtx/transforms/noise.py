@@ -13,6 +13,11 @@ from gradtx.core.numerics import safe_increment, sqrt
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import transformation
 
+__all__ = [
+    "AddNoiseState",
+    "add_noise",
+]
+
 
 class AddNoiseState(NamedTuple):
     count: jax.Array  # updates so far

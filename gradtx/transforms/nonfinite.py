@@ -8,6 +8,11 @@ from gradtx.core.lift import leafwise
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 
+__all__ = [
+    "ZeroNansState",
+    "zero_nans",
+]
+
 
 class ZeroNansState(NamedTuple):
     found_nan: Updates  # for each leaf, whether the last update had a NaN

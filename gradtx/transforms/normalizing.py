@@ -12,6 +12,12 @@ from gradtx.core.numerics import divide, norm_of
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import init_empty_state, transformation
 
+__all__ = [
+    "NormalizeByUpdateNormState",
+    "centralize",
+    "normalize_by_update_norm",
+]
+
 
 class NormalizeByUpdateNormState(NamedTuple):
     count: jax.Array  # updates so far

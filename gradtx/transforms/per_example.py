@@ -12,6 +12,11 @@ from gradtx.core.check import is_number, show
 from gradtx.core.numerics import as_array, at_least_float32, norm_of, widen
 from gradtx.transforms.clipping import shrinkage
 
+__all__ = [
+    "per_example_global_norm_clip",
+    "per_example_layer_norm_clip",
+]
+
 
 def per_example_global_norm_clip(
     grads: Any, l2_norm_clip: ArrayLike

@@ -20,6 +20,11 @@ from gradtx.core.rule import Pair, resolve
 from gradtx.core.transformation import EmptyState, init_empty_state, transformation
 from gradtx.core.wrap import wrapper
 
+__all__ = [
+    "ReduceLROnPlateauState",
+    "reduce_on_plateau",
+]
+
 Factor = Annotated[Constant, Number(0, 1, True, True, schedule=False)]
 Fraction = Annotated[Constant, Number(0, 1, schedule=False)]
 

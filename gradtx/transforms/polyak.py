@@ -20,6 +20,13 @@ from gradtx.core.numerics import abs_sq, divide, lerp, over_root
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 
+__all__ = [
+    "MomoAdamState",
+    "MomoState",
+    "ScaleByPolyakState",
+    "scale_by_polyak",
+]
+
 Variant = Annotated[str, OneOf("sps", "sps+")]
 
 

@@ -15,6 +15,10 @@ from gradtx.core.transformation import Params, Updates, transformation
 from gradtx.core.tuples import Betas
 from gradtx.transforms.dadaptation import debiasing, root_of, squares_like
 
+__all__ = [
+    "ProdigyState",
+]
+
 
 class ProdigyState(NamedTuple):
     exp_avg: Updates  # mean of d · gradient

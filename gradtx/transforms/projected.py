@@ -17,6 +17,14 @@ from gradtx.core.numerics import abs_sq, divide, lerp, norm_along, norm_of, over
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, init_empty_state, transformation
 
+__all__ = [
+    "ScaleByAdampState",
+    "ScaleBySgdpState",
+    "orthogonalize_to_params",
+    "scale_by_adamp",
+    "scale_by_sgdp",
+]
+
 
 class ScaleByAdampState(NamedTuple):
     count: jax.Array  # updates so far

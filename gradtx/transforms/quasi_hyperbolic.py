@@ -10,6 +10,13 @@ from gradtx.core.numerics import abs_sq, lerp, over_root
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 
+__all__ = [
+    "ScaleByQhadamState",
+    "ScaleByQhmState",
+    "scale_by_qhadam",
+    "scale_by_qhm",
+]
+
 Share = Annotated[Hyper, Number(0, 1)]
 
 

@@ -10,6 +10,14 @@ from gradtx.core.lift import leafwise
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import GradientTransformation, transformation
 
+__all__ = [
+    "ScaleByScheduleState",
+    "ScaleState",
+    "scale",
+    "scale_by_learning_rate",
+    "scale_by_schedule",
+]
+
 
 class ScaleState(NamedTuple):
     count: jax.Array  # updates so far

@@ -18,6 +18,20 @@ from gradtx.core.check import Steps
 from gradtx.core.lift import zeros_like
 from gradtx.core.numerics import abs_sq, divide
 
+__all__ = [
+    "Encoding",
+    "Estimator",
+    "RankOne",
+    "blocks",
+    "columns",
+    "cover",
+    "estimator",
+    "full",
+    "one_per_leaf",
+    "rank_one",
+    "rows",
+]
+
 Squares = jax.Array  # |g|², of the shape of the parameter
 
 

@@ -11,6 +11,12 @@ from gradtx.core.numerics import lerp, unbounded
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, init_empty_state, transformation
 
+__all__ = [
+    "ScaleByLionState",
+    "scale_by_lion",
+    "scale_by_sign",
+]
+
 Mode = Annotated[str, OneOf("hard", "smooth", "refined")]
 
 

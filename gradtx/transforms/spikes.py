@@ -18,6 +18,13 @@ from gradtx.core.numerics import (
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 
+__all__ = [
+    "ScaleBySpamState",
+    "ScaleByStableAdamWState",
+    "scale_by_spam",
+    "scale_by_stable_adamw",
+]
+
 
 class ScaleByStableAdamWState(NamedTuple):
     count: jax.Array  # updates so far

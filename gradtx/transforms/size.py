@@ -16,6 +16,19 @@ from gradtx.core.rule import Pair
 from gradtx.core.transformation import transformation
 from gradtx.transforms.clipping import shrinkage, unit_size, unitwise_norm
 
+__all__ = [
+    "KeepNormState",
+    "RenormState",
+    "ScaleByParamBlockNormState",
+    "ScaleByParamBlockRmsState",
+    "ScaleByTrustRatioState",
+    "keep_norm",
+    "renorm",
+    "scale_by_param_block_norm",
+    "scale_by_param_block_rms",
+    "scale_by_trust_ratio",
+]
+
 
 class RenormState(NamedTuple):
     count: jax.Array  # updates so far
