@@ -74,6 +74,7 @@ ROWS = [
     Row(gradtx.spam, LR),
     Row(gradtx.adamp, LR, kind="leafwise", needs_params=True),
     Row(gradtx.sgdp, LR, kind="leafwise", needs_params=True),
+    Row(gradtx.tiger, LR, needs_params=True),
     Row(gradtx.asgd, {}, {**LR, "lambd": 0.1, "t0": 1}, needs_params=True),
     Row(
         gradtx.adamc,

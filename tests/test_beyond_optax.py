@@ -47,6 +47,10 @@ def test_qhadam_and_the_others_become_adam(x64):
     assert_same(far, adam, rtol=1e-11)
 
 
+def test_tiger_is_lion_with_one_beta(x64):
+    assert_same(gradtx.tiger(0.1, 0.9), gradtx.lion(0.1, 0.9, 0.9, weight_decay=0.01))
+
+
 def test_bounds_that_are_closed_are_momentum(x64):
     for scale_by in (gradtx.scale_by_adabound, gradtx.scale_by_amsbound):
         closed = scale_by(0.9, 0.99, gamma=1e14, final_scale=3.0)

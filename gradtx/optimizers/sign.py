@@ -8,11 +8,7 @@ from gradtx.core.transformation import GradientTransformation, chain
 from gradtx.regularizers import add_decayed_weights
 from gradtx.transforms import ema, scale_by_lion, scale_by_schedule, scale_by_sign
 
-__all__ = [
-    "lion",
-    "sign_sgd",
-    "signum",
-]
+__all__ = ["lion", "sign_sgd", "signum", "tiger"]
 
 
 @checked
@@ -92,6 +88,39 @@ def lion(
     """
     return chain(
         scale_by_lion(b1, b2, mu_dtype),
+        add_decayed_weights(weight_decay, mask),
+        scale_by_schedule(learning_rate, flip_sign=True),
+    )
+
+
+@checked
+def tiger(
+    learning_rate: LearningRate,
+    beta: Decay = 0.965,
+    weight_decay: NonNegative = 1e-2,
+    mask: Any = None,
+) -> GradientTransformation:
+    """Tiger, Lion with one β: m ← βm + (1 − β)g, W ← (1 − αλ)W − α sign(m).
+
+    Args:
+      learning_rate: α >= 0, a number, an array or a schedule.
+      beta: β in [0, 1).
+      weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
+
+    Raises:
+      TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      pytorch_optimizer, but for infinite gradients (see `scale_by_sign`). The author's
+      code also multiplies α by the root mean square of each kernel, as
+      `scale_by_param_block_rms` does, and by ½ for biases and the scales of norms.
+
+    References:
+      Su, 2023, https://github.com/bojone/tiger.
+    """
+    return chain(
+        ema(beta, debias=False),
+        scale_by_sign(),
         add_decayed_weights(weight_decay, mask),
         scale_by_schedule(learning_rate, flip_sign=True),
     )

@@ -123,6 +123,14 @@ def np_spam(w, theta, every, n, after, since_reset, b1=0.9, b2=0.999, eps=1e-6):
     return steps(w, rule)
 
 
+def np_tiger(w, beta=0.965, decay=0.1):
+    def rule(t, w, g, s):
+        s["m"] = beta * s.get("m", 0.0) + (1 - beta) * g
+        return w - A * (np.sign(s["m"]) + decay * w)
+
+    return steps(w, rule)
+
+
 def np_orthograd(w):
     def rule(t, w, g, s):
         flat, p = g.ravel(), w.ravel()
@@ -263,6 +271,7 @@ TRANSCRIBED = {
         ),
         lambda w: np_spam(w, 2.0, 30, 10, 5, since_reset=True),
     ),
+    "tiger": (gradtx.tiger(A, weight_decay=0.1), np_tiger),
     "orthograd": (
         gradtx.chain(gradtx.orthogonalize_to_params(), gradtx.sgd(A)),
         np_orthograd,
