@@ -201,9 +201,15 @@ def _hyperparameters(tx: Value, inside: Sequence[Part]) -> dict[str, Any]:
     arguments = tx.arguments
     return {
         name: arguments[name]
-        for name in signature(tx.factory).parameters
+        for name, parameter in signature(tx.factory).parameters.items()
         if not (inside and _holds_a_pair(arguments[name]))
+        and not _is_usual(arguments[name], parameter.default)
     }
+
+
+def _is_usual(argument: Any, default: Any) -> bool:
+    """Whether it is a word, such as of a convention, that nobody chose."""
+    return isinstance(argument, str) and argument == default
 
 
 def _holds_a_pair(argument: Any) -> bool:
