@@ -146,7 +146,7 @@ class LeafwiseCheck:
                 _inputs("updates", _shaped(g, shape), shape),
                 _inputs("state", expected(shape, g.dtype), shape),
                 None if p is None else _inputs("params", _shaped(p, shape), shape),
-                _inputs("hyperparameters", scalars),
+                _inputs("hyperparameters", scalars()),
             )
 
         self._check(path, g, (g.dtype, getattr(p, "dtype", None)), of_shape)
@@ -184,7 +184,7 @@ def check_treewise(who: Any, act: Any, gs: Any, s: Any, ps: Any, scalars: Any) -
 
         given = all_leaves("updates", gs)
         params = None if ps is None else all_leaves("params", ps)
-        state, hypers = _inputs("state", s), _inputs("hyperparameters", scalars)
+        state, hypers = _inputs("state", s), _inputs("hyperparameters", scalars())
         out, new = follower.follow(act, given, state, params, hypers)
         first: dict[Any, Symbol] = {}
         pairs = zip(_leaves(given), _leaves(out), strict=True)

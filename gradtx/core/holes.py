@@ -36,15 +36,18 @@ def around_holes(
       gs: the gradients; None is a hole.
       s: the state. Where there is a hole it stays as it is.
     """
+    if not slots:
+        return run(s)
     flat = tree.flatten(gs)
     before = {
         field: flat.match(getattr(s, field), "updates", f"state.{field}", who)
         for field in slots
     }
     for field, alike in slots.items():
-        for path, g, x in zip(flat.paths, flat.leaves, before[field], strict=True):
-            if alike and g is not None:
-                tree.check_shape(who, path, g, x, "updates", f"state.{field}")
+        for i, (g, x) in enumerate(zip(flat.leaves, before[field], strict=True)):
+            if alike and g is not None and g.shape != tree.shape_of(x):
+                names = ("updates", f"state.{field}")
+                tree.check_shape(who, flat.paths[i], g, x, *names)
 
     def over(field: str, f: Callable[..., Any], *others: Any) -> Any:
         rows = zip(flat.leaves, before[field], *others, strict=True)

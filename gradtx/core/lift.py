@@ -8,7 +8,7 @@ flattening, holes, counting, schedules, precision, checks and error messages.
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,10 +18,14 @@ from gradtx.core import tree
 from gradtx.core.check import is_number
 from gradtx.core.entrywise import LeafwiseCheck, check_treewise
 from gradtx.core.holes import around_holes, slots_of
-from gradtx.core.numerics import as_array, at_least_float32, widen
-from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype
+from gradtx.core.numerics import as_array, at_least_float32, in_dtype, widen
+from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype, widened
 from gradtx.core.roles import SHAPES, is_params, roles
 from gradtx.core.rule import Pair, Rule, resolve, slot_names
+
+Slots = Mapping[
+    str, Sequence[Any]
+]  # for each field of a state, what it has for each leaf
 
 
 def zeros_like(p: jax.Array, dtype: Any = None) -> jax.Array:
@@ -99,12 +103,14 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
         return expected((), jnp.float32)
 
     def act(dtype: Any, g: Any, s: Any, p: Any, scalars: Any, words: Any) -> Any:
+        """The rule in the precision that it is computed in."""
         operands = (g, s, p)[: 2 + rule.takes_params]
         wide = functools.partial(widen, dtype=wide_dtype((g, s, p), dtype))
         operands, scalars = jax.tree.map(wide, (operands, scalars))
         out, new = update(*operands, **rule.constants, **scalars, **words)
         tree.check_shape(rule.who, (), out, g, "the rule's update", "updates")
-        return narrow(out, dtype), jax.tree.map(_stored_like, new, s)
+        stored = jax.tree.map(_stored_like, new, s)
+        return narrow(out, dtype), [getattr(stored, field) for field in slot_names(s)]
 
     act.__name__ = rule.name
     act_compiled = jax.jit(act, static_argnums=0)
@@ -120,10 +126,15 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
         states = [None if p is None else _owned(init, p) for p in ps.leaves]
         made = next((s for s in states if s is not None), None)
         state = of_no_leaf() if made is None else made
-        return _transposed(rule.counted(state), ps.structure, states)
+        slots = {
+            field: [s if s is None else getattr(s, field) for s in states]
+            for field in slot_names(state)
+        }
+        return _with_slots(rule.counted(state), slots, ps.structure)
 
-    def update_fn(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
-        rule.check_call(params, extra)
+    @tree.remembered
+    def checked(updates: Any, state: Any, params: Any, *, words: Any) -> list[Any]:
+        """The dtype of each update, or None if there is none, for a call that fits."""
         reference = updates if params is None else params
         gs = rule.acted_on("updates", updates, mask, reference)
         some = next((g for g in gs.leaves if g is not None), None)
@@ -131,20 +142,35 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
         rule.check_state(state, like)
         ps = rule.parameters(gs, params)
         slots = {f: rule.slot(gs, f, getattr(state, f)) for f in slot_names(state)}
-        scalars, words = rule.scalars(state), rule.heard(extra)
-        outs, states = list(tree.flatten(updates).leaves), []
-        for i, (path, g) in enumerate(zip(gs.paths, gs.leaves, strict=True)):
-            s = state._replace(**{field: slot[i] for field, slot in slots.items()})
+        scalars = functools.partial(jax.eval_shape, rule.scalars, state)
+        dtypes: list[Any] = []
+        rows = zip(gs.paths, gs.leaves, ps, _apart(gs, state, slots), strict=True)
+        for path, g, p, s in rows:
+            dtypes.append(None if g is None else out_dtype(g, p))
             if g is not None:
                 rule.checkslots(path, g, s, expected(g.shape, g.dtype))
-                dtype = out_dtype(g, ps[i])
-                p = ps[i] if rule.takes_params else None
-                now = functools.partial(act, dtype, words=words)
+                now = functools.partial(act, dtypes[-1], words=words)
+                p = p if rule.takes_params else None
                 check.update(now, path, g, expected, p, scalars)
-                outs[i], s = act_compiled(dtype, g, s, p, scalars, words)
-            states.append(s)
-        new = _transposed(rule.counted(state, state), gs.structure, states)
-        return gs.structure.unflatten(outs), new
+        return dtypes
+
+    def update_fn(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        rule.check_call(params, extra)
+        words = rule.heard(extra)
+        dtypes = checked(updates, state, params, words=words)
+        flat, scalars = tree.flatten(updates), rule.scalars(state)
+        ps = flat.beside(params if rule.takes_params else None)
+        outs = list(flat.leaves)
+        slots = {f: flat.beside(getattr(state, f)) for f in slot_names(state)}
+        states = _apart(flat, state, slots)
+        for i, (dtype, s) in enumerate(zip(dtypes, states, strict=True)):
+            if dtype is not None:
+                operands = _array(outs[i]), s, _array(ps[i])
+                outs[i], new = act_compiled(dtype, *operands, scalars, words)
+                for slot, x in zip(slots.values(), new, strict=True):
+                    slot[i] = x
+        new = _with_slots(rule.counted(state, state), slots, flat.structure)
+        return flat.structure.unflatten(outs), new
 
     return rule.pair(init_fn, update_fn)
 
@@ -175,40 +201,60 @@ def treewise(
         ps = rule.acted_on("params", params)
         return rule.counted(_owned(init, ps.structure.unflatten(ps.leaves)))
 
+    def act(gs: Any, s: Any, ps: Any, scalars: Any, words: Any) -> Any:
+        """The rule in the precision that it is computed in."""
+        operands, scalars = widened((gs, s, ps), scalars)
+
+        def run(s: Any) -> Any:
+            given = (operands[0], s, operands[2])[: 2 + rule.takes_params]
+            return update(*given, **rule.constants, **scalars, **words)
+
+        return around_holes(rule.who, slots(), run, *operands[:2])
+
+    @functools.cache
+    def template() -> Any:
+        return jax.eval_shape(init, ())
+
+    @tree.remembered
+    def check(updates: Any, state: Any, params: Any, *, words: Any) -> None:
+        rule.check_state(state, template())
+        flat = rule.acted_on("updates", updates)
+        leaves = rule.parameters(flat, params)
+        if not arrangement_free:
+            gs = flat.structure.unflatten(flat.leaves)
+            ps = None if params is None else flat.structure.unflatten(leaves)
+            scalars = functools.partial(jax.eval_shape, rule.scalars, state)
+            now = functools.partial(act, words=words)
+            check_treewise(rule.who, now, gs, state, ps, scalars)
+
     def update_fn(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
         rule.check_call(params, extra)
-        rule.check_state(state, jax.eval_shape(init, ()))
-        flat = rule.acted_on("updates", updates)
-        ps = flat.structure.unflatten(rule.parameters(flat, params))
-        gs = flat.structure.unflatten(flat.leaves)
-        wide = functools.partial(widen, dtype=wide_dtype((gs, state, ps)))
-        gs, s, ps, scalars = jax.tree.map(wide, (gs, state, ps, rule.scalars(state)))
-        ps, words = None if params is None else ps, rule.heard(extra)
-
-        def act(gs: Any, s: Any, ps: Any, scalars: Any) -> Any:
-            def run(s: Any) -> Any:
-                operands = (gs, s, ps)[: 2 + rule.takes_params]
-                return update(*operands, **rule.constants, **scalars, **words)
-
-            return around_holes(rule.who, slots(), run, gs, s)
-
-        if not arrangement_free:
-            check_treewise(rule.who, act, gs, s, ps, scalars)
-        out, new = act(gs, s, ps, scalars)
+        words = rule.heard(extra)
+        check(updates, state, params, words=words)
+        gs, ps = jax.tree.map(as_array, updates), None
+        if params is not None and rule.takes_params:
+            flat = tree.flatten(updates)
+            pairs = zip(flat.leaves, flat.beside(params), strict=True)
+            leaves = [None if g is None else as_array(p) for g, p in pairs]
+            ps = flat.structure.unflatten(leaves)
+        out, new = act(gs, state, ps, rule.scalars(state), words)
         out = rounding(rule.who, updates, params)(out)
         return out, rule.counted(jax.tree.map(_stored_like, new, state), state)
 
     return rule.pair(init_fn, update_fn)
 
 
-def _transposed(state: Any, structure: Any, states: Sequence[Any]) -> Any:
-    """A state of trees from a state for each leaf; where there is none, holes."""
+def _apart(flat: tree.Flat, state: Any, slots: Slots) -> list[Any]:
+    """The state of each leaf; the count is that of all."""
+    n = len(flat.leaves)
+    columns = [slots.get(field) or [state.count] * n for field in state._fields]
+    rows = zip(*columns, strict=True) if columns else [()] * n
+    return [state._make(row) for row in rows]
 
-    def slot(field: str) -> Any:
-        leaves = [s if s is None else getattr(s, field) for s in states]
-        return structure.unflatten(leaves)
 
-    return state._replace(**{field: slot(field) for field in slot_names(state)})
+def _with_slots(state: Any, slots: Slots, structure: Any) -> Any:
+    trees = {field: structure.unflatten(slot) for field, slot in slots.items()}
+    return state._replace(**trees)
 
 
 def _owned(init: Any, params: Any) -> Any:
@@ -224,5 +270,9 @@ def _owned(init: Any, params: Any) -> Any:
     return jax.tree.map(own, init(params))
 
 
+def _array(x: Any) -> Any:
+    return x if x is None else as_array(x)
+
+
 def _stored_like(new: Any, old: Any) -> jax.Array:
-    return as_array(new).astype(old.dtype)
+    return in_dtype(as_array(new), old.dtype)

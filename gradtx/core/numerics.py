@@ -21,12 +21,20 @@ def is_real(dtype: Any) -> bool:
     return number and not jnp.issubdtype(dtype, jnp.complexfloating)
 
 
+@functools.cache
+def is_inexact(dtype: Any) -> bool:
+    """Whether the dtype is one of floating-point or complex numbers."""
+    return bool(jnp.issubdtype(dtype, jnp.inexact))
+
+
+@functools.cache
 def promote(*dtypes: Any) -> Any:
     """The dtype that holds values of all of these, also under strict promotion."""
     with jax.numpy_dtype_promotion("standard"):
         return functools.reduce(jnp.promote_types, dtypes)
 
 
+@functools.cache
 def at_least_float32(*dtypes: Any) -> Any:
     """The real dtype in which values of these dtypes are computed with."""
     return promote(jnp.float32, *map(real_dtype, dtypes))
@@ -34,9 +42,19 @@ def at_least_float32(*dtypes: Any) -> Any:
 
 def widen(x: jax.Array, dtype: Any) -> jax.Array:
     """x in this real dtype, or its complex counterpart; integers stay."""
-    if jnp.iscomplexobj(x):
-        return x.astype(promote(dtype, jnp.complex64))
-    return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
+    return in_dtype(x, _widened(x.dtype, dtype))
+
+
+@functools.cache
+def _widened(dtype: Any, real: Any) -> Any:
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return promote(real, jnp.complex64)
+    return jnp.dtype(real) if jnp.issubdtype(dtype, jnp.floating) else dtype
+
+
+def in_dtype(x: jax.Array, dtype: Any) -> jax.Array:
+    """x in this dtype, and not weakly; without a call of JAX where it is so already."""
+    return x if x.dtype == dtype and not x.weak_type else x.astype(dtype)
 
 
 def as_array(x: Any) -> jax.Array:
@@ -139,6 +157,7 @@ def unbounded(x: jax.Array, bounded: jax.Array) -> jax.Array:
     return jnp.where(jnp.isfinite(x), bounded, x)
 
 
+@functools.partial(jax.jit, inline=True)
 def safe_increment(count: ArrayLike) -> jax.Array:
     """count + 1, and the greatest value of its dtype when there is no such number.
 

@@ -11,7 +11,7 @@ from gradtx.core import select, tree
 from gradtx.core.call import calling
 from gradtx.core.check import is_number, show
 from gradtx.core.extra import declare, refuse_unknown
-from gradtx.core.numerics import as_array, is_real, safe_increment
+from gradtx.core.numerics import as_array, is_inexact, is_real, safe_increment
 
 
 class Pair(NamedTuple):
@@ -75,7 +75,7 @@ class Rule:
             check_leaf(self.who, name, path, x) if x is not None and mark else None
             for path, x, mark in zip(flat.paths, flat.leaves, marks, strict=True)
         ]
-        return flat._replace(leaves=leaves)
+        return flat.with_leaves(leaves)
 
     def parameters(self, flat: tree.Flat, params: Any) -> list[Any]:
         """The parameter of each gradient; None where there is no gradient."""
@@ -101,7 +101,7 @@ class Rule:
     def checkslots(self, path: Any, g: jax.Array, s: Any, expected: Any) -> None:
         for field in slot_names(s):
             ours, theirs = getattr(s, field), getattr(expected, field)
-            shapes = [jax.tree.map(jnp.shape, slot) for slot in (ours, theirs)]
+            shapes = [jax.tree.map(tree.shape_of, slot) for slot in (ours, theirs)]
             if shapes[0] != shapes[1]:
                 where = tree.keystr(path)
                 raise ValueError(
@@ -155,16 +155,17 @@ def _scalar(who: Any, name: str, hyper: Any, count: Any) -> Any:
 
 def check_leaf(who: Any, name: str, path: Any, x: Any) -> jax.Array:
     """The leaf as an array, if it is one of floating-point or complex numbers."""
-    where = f"{who}: {name}{tree.keystr(path)}"
     try:
         x = as_array(x)
     except (TypeError, ValueError):
-        kind = type(x).__name__
-        raise TypeError(f"{where} is a {kind}; expected an array.") from None
-    if not jnp.issubdtype(x.dtype, jnp.inexact):
         raise TypeError(
-            f"{where} has dtype {x.dtype}; expected floating-point or complex numbers. "
-            "Put None in its place to leave it out."
+            f"{who}: {name}{tree.keystr(path)} is a {type(x).__name__}; "
+            "expected an array."
+        ) from None
+    if not is_inexact(x.dtype):
+        raise TypeError(
+            f"{who}: {name}{tree.keystr(path)} has dtype {x.dtype}; expected "
+            "floating-point or complex numbers. Put None in its place to leave it out."
         )
     return x
 
@@ -176,7 +177,7 @@ def check_leaves(who: Any, name: str, tree_: Any) -> tree.Flat:
         None if x is None else check_leaf(who, name, path, x)
         for path, x in zip(flat.paths, flat.leaves, strict=True)
     ]
-    return flat._replace(leaves=leaves)
+    return flat.with_leaves(leaves)
 
 
 def check_flag(who: Any, name: str, x: Any) -> jax.Array:

@@ -10,7 +10,7 @@ from gradtx.core.call import Value, calling, recorded
 from gradtx.core.check import Function
 from gradtx.core.extra import declare, extra_args, passed_on, refuse_unknown
 from gradtx.core.lift import treewise
-from gradtx.core.precision import rounding, wide_enough
+from gradtx.core.precision import all_wide_enough, rounding
 from gradtx.core.rule import Pair
 from gradtx.core.wrap import Part, as_pair, declare_parts, inner_pair
 
@@ -212,7 +212,7 @@ def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -
                 "expected what init(params) returns."
             )
         rounded = rounding(who, updates, params)
-        updates = jax.tree.map(wide_enough, updates)
+        updates = all_wide_enough(updates)
         new = []
         for fn, s in zip(update_fns, states, strict=True):
             updates, s = fn(updates, s, params, **passed_on(fn, extra))

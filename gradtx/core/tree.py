@@ -4,27 +4,45 @@
 and the same shapes, and name the path where they differ.
 """
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 PyTree = Any
+_REMEMBERED = 64  # calls that differ in structure or types
 
 
 def _is_none(x: Any) -> bool:
     return x is None
 
 
-class Flat(NamedTuple):
+@dataclass
+class Flat:
     """A tree taken apart: leaves with None among them, their paths, the structure."""
 
-    paths: Sequence[Any]
     leaves: Sequence[Any]
     structure: Any
+    tree: PyTree
+
+    @functools.cached_property
+    def paths(self) -> Sequence[Any]:  # seldom asked for, but in errors
+        return [path for path, _ in leaves_with_path(self.tree)]
+
+    def with_leaves(self, leaves: Sequence[Any]) -> "Flat":
+        """Other leaves at the same paths."""
+        return replace(self, leaves=leaves)
+
+    def beside(self, other: PyTree) -> list[Any]:
+        """What `other` holds in the place of each leaf; holes if it is None."""
+        if other is None:
+            return [None] * len(self.leaves)
+        return self.structure.flatten_up_to(other)
 
     def match(self, other: PyTree, this_name: str, name: str, who: Any) -> list[Any]:
         """What `other` holds in the place of each leaf, or an error with the path."""
@@ -61,12 +79,40 @@ def leaves_with_path(tree: PyTree) -> list[tuple[Any, Any]]:
 
 def flatten(tree: PyTree) -> Flat:
     """Take a tree apart, and keep its holes: None counts as a leaf."""
-    pairs, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)
-    return Flat([path for path, _ in pairs], [leaf for _, leaf in pairs], structure)
+    leaves, structure = jax.tree.flatten(tree, is_leaf=_is_none)
+    return Flat(leaves, structure, tree)
+
+
+def remembered(f: Callable[..., Any]) -> Callable[..., Any]:
+    """f, called once for each structure of its trees and the types of their arrays.
+
+    What its keyword arguments are makes no difference to it.
+    """
+    known: dict[Any, Any] = {}
+
+    def call(*trees: PyTree, **others: Any) -> Any:
+        leaves, structure = jax.tree.flatten(trees)
+        try:
+            case = structure, tuple([x.aval for x in leaves])
+            if case in known:
+                return known[case]
+        except (AttributeError, TypeError):  # no arrays, or what cannot be hashed
+            return f(*trees, **others)
+        found = f(*trees, **others)
+        if len(known) == _REMEMBERED:
+            known.clear()
+        known[case] = found
+        return found
+
+    return call
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    return x.shape if isinstance(x, jax.Array) else jnp.shape(x)
 
 
 def check_shape(who: Any, path: Any, a: Any, b: Any, a_name: str, b_name: str) -> None:
-    if jnp.shape(a) != jnp.shape(b):
+    if shape_of(a) != shape_of(b):
         raise ValueError(
             f"{who}: {a_name}{keystr(path)} has shape {jnp.shape(a)}, "
             f"but {b_name}{keystr(path)} has shape {jnp.shape(b)}."

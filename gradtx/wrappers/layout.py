@@ -55,7 +55,7 @@ def flatten(inner: GradientTransformation) -> Pair:
         ps: list[Any] = [None] * len(gs)
         if params is not None:
             opposite = flat.match(params, "updates", "params", who)
-            ps = _arrays(who, "params", flat._replace(leaves=opposite))
+            ps = _arrays(who, "params", flat.with_leaves(opposite))
             gs = [_filled(who, *row) for row in zip(flat.paths, gs, ps, strict=True)]
         places = _places(gs if params is None else ps)
         vectors = _joined(gs, places)
