@@ -25,7 +25,7 @@ from gradtx.core.rule import Pair, Rule, resolve, slot_names
 
 Slots = Mapping[
     str, Sequence[Any]
-]  # for each field of a state, what it has for each leaf
+]  # of a state, leaf by leaf
 
 
 def zeros_like(p: jax.Array, dtype: Any = None) -> jax.Array:

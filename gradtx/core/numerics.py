@@ -204,9 +204,10 @@ def _norm(arrays: list[jax.Array], dtype: Any) -> jax.Array:
 
     def scaled() -> jax.Array:
         factor = jnp.where(large, down, up)
-        wide = [widen(x, dtype) for x in arrays]
-        squares = [abs_sq(x * factor.astype(x.dtype)) for x in wide]
-        return jnp.sqrt(total(map(_frugal_sum, squares))) / factor
+        small, others = _joined([widen(x, dtype) for x in arrays], dtype)
+        squares = [abs_sq(x * factor.astype(x.dtype)) for x in others]
+        whole = total([jnp.sum((small * factor) ** 2), *map(_frugal_sum, squares)])
+        return jnp.sqrt(whole) / factor
 
     return jax.lax.cond(large | (plain < least), scaled, lambda: jnp.sqrt(plain))
 
@@ -221,6 +222,25 @@ def _norm_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
         unit = divide(x, length.astype(x.dtype))
         slope += jnp.sum((unit.conj() * dx).real).astype(dtype)
     return norm, slope
+
+
+def _joined(arrays: list[jax.Array], dtype: Any) -> tuple[jax.Array, list[jax.Array]]:
+    """Small real arrays as one vector, as XLA takes long over many, and the others.
+
+    The vector is memory that a step must set aside: 1/128 of all of them at the most,
+    or all if that is little.
+    """
+    room = sum(x.size for x in arrays)
+    room = room if room <= 2**22 else room // 128
+    small, others = [jnp.zeros(0, dtype)], []
+    for x in sorted(arrays, key=lambda x: x.size):
+        whole = x.dtype == dtype and not any(jax.typeof(x).sharding.spec)
+        room -= x.size
+        if whole and room >= 0:
+            small.append(x.ravel())
+        else:
+            others.append(x)
+    return jnp.concatenate(small), others
 
 
 def _frugal_sum(x: jax.Array) -> jax.Array:
