@@ -23,9 +23,7 @@ from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype, widen
 from gradtx.core.roles import SHAPES, is_params, roles
 from gradtx.core.rule import Pair, Rule, resolve, slot_names
 
-Slots = Mapping[
-    str, Sequence[Any]
-]  # of a state, leaf by leaf
+Slots = Mapping[str, Sequence[Any]]  # of a state, leaf by leaf
 
 
 def zeros_like(p: jax.Array, dtype: Any = None) -> jax.Array:

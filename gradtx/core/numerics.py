@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from gradtx.core.check import is_number
+
 
 def real_dtype(dtype: Any) -> Any:
     """The dtype of the real part."""
@@ -122,6 +124,18 @@ def _divide_jvp(primals: Any, tangents: Any) -> Any:
     return q, jnp.where(zero, jnp.zeros_like(change), change)
 
 
+@jax.custom_jvp
+def _quotient(x: jax.Array, y: jax.Array) -> jax.Array:
+    return x / y
+
+
+@_quotient.defjvp
+def _quotient_jvp(primals: Any, tangents: Any) -> Any:
+    (x, y), (dx, dy) = primals, tangents
+    q = x / y
+    return q, (dx - q * dy) / y  # not by y²: of a small y, that is 0
+
+
 def over_root(
     x: jax.Array,
     nu: jax.Array,
@@ -142,14 +156,16 @@ def over_root(
       correction: c, the weight by which ν is debiased.
       eps_root: added under the root, whatever the place.
     """
+    # A number that is known not to vanish spares the question whether the divisor does.
+    over = _quotient if is_number(eps) and eps > 1e-30 else divide
     if place == "uncorrected":
         c = jnp.asarray(correction, nu.dtype)
-        return divide(x, (sqrt(nu + eps_root) + eps) / sqrt(c))
+        return over(x, (sqrt(nu + eps_root) + eps) / sqrt(c))
     mean = nu / correction + eps_root
     if place == "inside":
-        return divide(x, sqrt(mean + eps))
+        return over(x, sqrt(mean + eps))
     root = sqrt(mean)
-    return divide(x, jnp.maximum(root, eps) if place == "clamp" else root + eps)
+    return over(x, jnp.maximum(root, eps) if place == "clamp" else root + eps)
 
 
 def unbounded(x: jax.Array, bounded: jax.Array) -> jax.Array:
