@@ -18,6 +18,7 @@ REFUSED = {
     "adaptive_grad_clip": "applies reduce_max",
     "centralize": "applies reduce_sum",
     "clip_by_block_rms": "applies reduce_sum",
+    "stacked": "stacks leaves",
     "zero_nans": "applies reduce_or",
 }
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core import tree
-from gradtx.core.packed import Shape, shapes_in
+from gradtx.core.packed import Shape, is_stack, shapes_in
 
 PRIMITIVES = """
     abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt ceil clamp complex
@@ -154,10 +154,8 @@ class LeafwiseCheck:
     def _check(self, path: Any, vector: Any, what: Any, of_shape: Any) -> None:
         shapes = shapes_in(path)
         case = (shapes, vector.shape, what)
-        if shapes and case not in self._passed:
-            _check_alike(
-                self._who, tree.keystr(path), (vector.shape, *shapes), of_shape
-            )
+        if shapes and not is_stack(path) and case not in self._passed:
+            _check_alike(self._who, path, (vector.shape, *shapes), of_shape)
             self._passed.add(case)
 
 
@@ -196,11 +194,11 @@ def check_treewise(who: Any, act: Any, gs: Any, s: Any, ps: Any, scalars: Any) -
         return first, new
 
     distinct = dict.fromkeys(shape for path in paths for shape in shapes_in(path))
-    _check_alike(who, tree.keystr(paths[0]), (None, *distinct), of_shape)
+    _check_alike(who, paths[0], (None, *distinct), of_shape)
 
 
 def _check_alike(
-    who: Any, vector: str, shapes: Iterable[Shape | None], of_shape: Callable[..., Any]
+    who: Any, path: Any, shapes: Iterable[Shape | None], of_shape: Callable[..., Any]
 ) -> None:
     """Refuse a rule that does not make of an entry the same for all shapes."""
     follower, results = Follower(), []
@@ -208,16 +206,19 @@ def _check_alike(
         try:
             found = of_shape(follower, shape)
         except DependsOnLeavesError as error:
-            raise _refusal(who, vector, str(error)) from None
+            raise _refusal(who, path, str(error)) from None
         results.append(jax.tree.map(lambda s: s.expression, found, is_leaf=_is_symbol))
         if results[-1] != results[0]:
-            raise _refusal(who, vector, f"is another one for leaves of shape {shape}")
+            raise _refusal(who, path, f"is another one for leaves of shape {shape}")
 
 
-def _refusal(who: Any, vector: str, reason: str) -> ValueError:
+def _refusal(who: Any, path: Any, reason: str) -> ValueError:
+    what, fix = "vector of packed leaves", "Give it unpacked parameters."
+    if is_stack(path):
+        what, fix = "stack of leaves", "Put it outside of stacked(...)."
     return ValueError(
-        f"{who} depends on how entries lie in leaves, or may do so, and {vector} is a "
-        f"vector of packed leaves: its rule {reason}. Give it unpacked parameters."
+        f"{who} depends on how entries lie in leaves, or may do so, and "
+        f"{tree.keystr(path)} is a {what}: its rule {reason}. {fix}"
     )
 
 

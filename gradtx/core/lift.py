@@ -19,6 +19,7 @@ from gradtx.core.check import is_number
 from gradtx.core.entrywise import LeafwiseCheck, check_treewise
 from gradtx.core.holes import around_holes, slots_of
 from gradtx.core.numerics import as_array, at_least_float32, in_dtype, widen
+from gradtx.core.packed import is_stack
 from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype, widened
 from gradtx.core.roles import SHAPES, is_params, roles
 from gradtx.core.rule import Pair, Rule, resolve, slot_names
@@ -91,8 +92,9 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
     check = LeafwiseCheck(rule.who)
 
     @functools.cache
-    def expected(shape: tuple[int, ...], dtype: Any) -> Any:
-        return jax.eval_shape(init, jax.ShapeDtypeStruct(shape, dtype))
+    def expected(shape: tuple[int, ...], dtype: Any, stacked: bool = False) -> Any:
+        one = jax.vmap(init) if stacked else init
+        return jax.eval_shape(one, jax.ShapeDtypeStruct(shape, dtype))
 
     def of_no_leaf() -> Any:
         for shape in SHAPES:  # the rule may be for matrices only
@@ -110,18 +112,27 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
         stored = jax.tree.map(_stored_like, new, s)
         return narrow(out, dtype), [getattr(stored, field) for field in slot_names(s)]
 
-    act.__name__ = rule.name
+    def act_on_stack(dtype: Any, g: Any, s: Any, p: Any, *others: Any) -> Any:
+        axes = s._replace(**dict.fromkeys(slot_names(s), 0))
+        axes = axes._replace(**{f: None for f in s._fields if f == "count"})
+        one = functools.partial(act, dtype)
+        return jax.vmap(one, (0, axes, 0, None, None))(g, s, p, *others)
+
+    act.__name__ = act_on_stack.__name__ = rule.name
     act_compiled = jax.jit(act, static_argnums=0)
+    act_on_stack_compiled = jax.jit(act_on_stack, static_argnums=0)
 
     def init_fn(params: Any) -> Any:
         return roles(start) if is_params(params) else start(params, mask)
 
     def start(params: Any, mask: Any = None) -> Any:
         ps = rule.acted_on("params", params, mask, params)
+        states: list[Any] = []
         for path, p in zip(ps.paths, ps.leaves, strict=True):
             if p is not None:
                 check.init(init, path, p)
-        states = [None if p is None else _owned(init, p) for p in ps.leaves]
+            one = jax.vmap(init) if is_stack(path) else init
+            states.append(None if p is None else _owned(one, p))
         made = next((s for s in states if s is not None), None)
         state = of_no_leaf() if made is None else made
         slots = {
@@ -132,7 +143,7 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
 
     @tree.remembered
     def checked(updates: Any, state: Any, params: Any, *, words: Any) -> list[Any]:
-        """The dtype of each update, or None if there is none, for a call that fits."""
+        """For a call that fits: what acts on each leaf, to which dtype; or None."""
         reference = updates if params is None else params
         gs = rule.acted_on("updates", updates, mask, reference)
         some = next((g for g in gs.leaves if g is not None), None)
@@ -141,30 +152,34 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
         ps = rule.parameters(gs, params)
         slots = {f: rule.slot(gs, f, getattr(state, f)) for f in slot_names(state)}
         scalars = functools.partial(jax.eval_shape, rule.scalars, state)
-        dtypes: list[Any] = []
+        plan: list[Any] = []
         rows = zip(gs.paths, gs.leaves, ps, _apart(gs, state, slots), strict=True)
         for path, g, p, s in rows:
-            dtypes.append(None if g is None else out_dtype(g, p))
-            if g is not None:
-                rule.checkslots(path, g, s, expected(g.shape, g.dtype))
-                now = functools.partial(act, dtypes[-1], words=words)
-                p = p if rule.takes_params else None
-                check.update(now, path, g, expected, p, scalars)
-        return dtypes
+            if g is None:
+                plan.append(None)
+                continue
+            stacked, dtype = is_stack(path), out_dtype(g, p)
+            plan.append((act_on_stack_compiled if stacked else act_compiled, dtype))
+            rule.checkslots(path, g, s, expected(g.shape, g.dtype, stacked))
+            now = functools.partial(act, dtype, words=words)
+            p = p if rule.takes_params else None
+            check.update(now, path, g, expected, p, scalars)
+        return plan
 
     def update_fn(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
         rule.check_call(params, extra)
         words = rule.heard(extra)
-        dtypes = checked(updates, state, params, words=words)
+        plan = checked(updates, state, params, words=words)
         flat, scalars = tree.flatten(updates), rule.scalars(state)
         ps = flat.beside(params if rule.takes_params else None)
         outs = list(flat.leaves)
         slots = {f: flat.beside(getattr(state, f)) for f in slot_names(state)}
         states = _apart(flat, state, slots)
-        for i, (dtype, s) in enumerate(zip(dtypes, states, strict=True)):
-            if dtype is not None:
+        for i, (how, s) in enumerate(zip(plan, states, strict=True)):
+            if how is not None:
+                acts, dtype = how
                 operands = _array(outs[i]), s, _array(ps[i])
-                outs[i], new = act_compiled(dtype, *operands, scalars, words)
+                outs[i], new = acts(dtype, *operands, scalars, words)
                 for slot, x in zip(slots.values(), new, strict=True):
                     slot[i] = x
         new = _with_slots(rule.counted(state, state), slots, flat.structure)

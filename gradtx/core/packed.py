@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,10 @@ class VectorKey(jax.tree_util.DictKey):
     shapes: tuple[Shape, ...] = ()
 
 
+class StackKey(VectorKey):
+    """The end of the path to a stack: leaves of one shape along its first axis."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """Which leaf lies where: static, and the same for all that is packed alike."""
@@ -36,19 +40,31 @@ class Layout:
     vectors: tuple[int | None, ...]  # which vector each leaf lies in
     names: tuple[str, ...]  # of the vectors
 
+    key: ClassVar = VectorKey
+
     def __hash__(self) -> int:
         return self._hash
 
     def __reduce__(self) -> Any:
-        return Layout, (self.structure, self.shapes, self.vectors, self.names)
+        return type(self), (self.structure, self.shapes, self.vectors, self.names)
 
     @functools.cached_property
     def _hash(self) -> int:  # asked for at every call of a compiled function
         return hash((self.structure, self.shapes, self.vectors, self.names))
 
     @functools.cached_property
+    def outline(self) -> tree.Flat:
+        """The tree with the shapes of the leaves."""
+        return tree.flatten(
+            self.structure.unflatten(
+                None if shape is None else jax.ShapeDtypeStruct(shape, jnp.float32)
+                for shape in self.shapes
+            )
+        )
+
+    @property
     def paths(self) -> Sequence[Any]:
-        return tree.flatten(self.structure.unflatten(range(len(self.shapes)))).paths
+        return self.outline.paths
 
     @functools.cached_property
     def members(self) -> list[list[int]]:
@@ -61,7 +77,7 @@ class Layout:
 
     @functools.cached_property
     def keys(self) -> list[VectorKey]:
-        keys = [VectorKey(name) for name in self.names]
+        keys: list[VectorKey] = [self.key(name) for name in self.names]
         for key, members in zip(keys, self.members, strict=True):
             shapes = (self.shapes[i] or () for i in members)
             key.shapes = tuple(dict.fromkeys(s for s in shapes if 0 not in s))
@@ -103,7 +119,8 @@ class Layout:
                     raise ValueError(
                         f"{who}: the selector says {show(found[first])} of {one} and "
                         f"{show(found[i])} of {other}, which lie in one vector. "
-                        "pack(params, selector) keeps them apart."
+                        "pack(params, selector) keeps them apart, and so does "
+                        "stacked(inner, selector)."
                     )
         return [found[first] for first, *_ in self.members]
 
@@ -136,11 +153,7 @@ class Packed:
         Raises:
           ValueError: by path, if it does not match, or would mix dtypes.
         """
-        shapes = self.layout.structure.unflatten(
-            None if shape is None else jax.ShapeDtypeStruct(shape, jnp.float32)
-            for shape in self.layout.shapes
-        )
-        flat = tree.flatten(shapes)
+        flat = self.layout.outline
         leaves = flat.match(other, "the packed tree", "the other", "pack")
         for path, ours, leaf in zip(flat.paths, flat.leaves, leaves, strict=True):
             if (ours is None) != (leaf is None):
@@ -153,6 +166,14 @@ class Packed:
                 names = ("the packed tree", "the other")
                 tree.check_shape("pack", path, ours, leaf, *names)
         return self.layout.join([None if x is None else jnp.asarray(x) for x in leaves])
+
+    def __eq__(self, other: object) -> bool:
+        """Like two dictionaries of the vectors."""
+        return isinstance(other, Packed) and (
+            (self.layout, self._vectors) == (other.layout, other._vectors)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{k!r}: {_shown(v)}" for k, v in self.vectors.items())
@@ -210,6 +231,10 @@ def shapes_in(path: Any) -> tuple[Shape, ...]:
 
 def is_vector(path: Any) -> bool:
     return bool(path) and isinstance(path[-1], VectorKey)
+
+
+def is_stack(path: Any) -> bool:
+    return bool(path) and isinstance(path[-1], StackKey)
 
 
 def _is_packed(x: Any) -> bool:

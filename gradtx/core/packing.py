@@ -1,13 +1,15 @@
 """Joining the leaves of a tree into vectors, one for each dtype and selection."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
-from gradtx.core import tree
 from gradtx.core.check import show
 from gradtx.core.packed import Layout, Packed
-from gradtx.core.rule import check_leaf
+from gradtx.core.rule import check_leaves
 from gradtx.core.select import labels
 from gradtx.core.tree import PyTree
+
+L = TypeVar("L", bound=Layout)
 
 
 def pack(params: PyTree, *selectors: Any) -> Packed:
@@ -48,21 +50,24 @@ def pack(params: PyTree, *selectors: Any) -> Packed:
       TypeError: by path, if a leaf is no array of floating-point or complex numbers.
       ValueError: by path, if a selector does not match the parameters.
     """
-    flat = tree.flatten(params)
-    told = [labels(selector, params, "pack") for selector in selectors]
-    leaves = [
-        None if x is None else check_leaf("pack", "params", path, x)
-        for path, x in zip(flat.paths, flat.leaves, strict=True)
-    ]
+    layout = layout_of(Layout, params, selectors, "pack", lambda x: x.dtype.name)
+    return layout.join(check_leaves("pack", "params", params).leaves)
+
+
+def layout_of(
+    kind: type[L], params: PyTree, selectors: Sequence[Any], who: Any, name: Any
+) -> L:
+    """Where each leaf goes: to those of which `name` and the selectors say the same."""
+    flat = check_leaves(who, "params", params)
+    told = [labels(selector, params, who) for selector in selectors]
     names = [
-        None if x is None else ", ".join([x.dtype.name, *(show(t[i]) for t in told)])
-        for i, x in enumerate(leaves)
+        None if x is None else ", ".join([name(x), *(show(t[i]) for t in told)])
+        for i, x in enumerate(flat.leaves)
     ]
     distinct = list(dict.fromkeys(name for name in names if name is not None))
-    layout = Layout(
+    return kind(
         structure=flat.structure,
-        shapes=tuple(None if x is None else x.shape for x in leaves),
+        shapes=tuple(None if x is None else x.shape for x in flat.leaves),
         vectors=tuple(None if n is None else distinct.index(n) for n in names),
         names=tuple(distinct),
     )
-    return layout.join(leaves)

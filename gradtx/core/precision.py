@@ -117,5 +117,8 @@ def _rounded_dtypes(
         if dtypes[-1] is not None:
             names = ("the transformed updates", "updates")
             tree.check_shape(who, path, u, g, *names)
-    pairs = zip(us, dtypes, strict=True)
-    return dtypes, all(u is None or narrow(as_array(u), d) is u for u, d in pairs)
+    done = [
+        u is None if dtype is None else narrow(as_array(u), dtype) is u
+        for u, dtype in zip(us, dtypes, strict=True)
+    ]
+    return dtypes, all(done)

@@ -51,6 +51,7 @@ from gradtx.wrappers.selection import (
     partition,
     selective_transform,
 )
+from gradtx.wrappers.stacking import StackedState, stacked
 
 __all__ = [
     "ApplyIfFiniteState",
@@ -70,6 +71,7 @@ __all__ = [
     "SnapshotState",
     "SplitRealAndImaginaryArrays",
     "SplitRealAndImaginaryState",
+    "StackedState",
     "accumulate",
     "agreeing",
     "apply_if_finite",
@@ -94,6 +96,7 @@ __all__ = [
     "skip_updates",
     "snapshot",
     "split_real_and_imaginary",
+    "stacked",
     "summed",
     "with_norm_of",
     "with_sign_of",
