@@ -81,6 +81,7 @@ WRAPPERS = {
     ),
     "conditionally_mask": around(lambda tx: gradtx.conditionally_mask(tx, odd)),
     "flatten": around(gradtx.flatten),
+    "stacked": around(gradtx.stacked),
     "mechanize": around(gradtx.mechanize),
     "split_real_and_imaginary": around(gradtx.split_real_and_imaginary),
     "with_extra_args_support": around(gradtx.with_extra_args_support),

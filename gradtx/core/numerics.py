@@ -56,7 +56,8 @@ def _widened(dtype: Any, real: Any) -> Any:
 
 def in_dtype(x: jax.Array, dtype: Any) -> jax.Array:
     """x in this dtype, and not weakly; without a call of JAX where it is so already."""
-    return x if x.dtype == dtype and not x.weak_type else x.astype(dtype)
+    weak = getattr(x, "weak_type", False)  # NumPy's have none
+    return x if x.dtype == dtype and not weak else x.astype(dtype)
 
 
 def as_array(x: Any) -> jax.Array:
