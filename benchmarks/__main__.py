@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from typing import Any
 
 EXTRA = ["matplotlib", "optax", "rich"]  # what the bench extra brings
-SUBJECTS = ["step", "compile", "memory", "schedules", "eager"]
+ALL = ["step", "compile", "memory", "schedules", "eager"]
+SUBJECTS = [*ALL, "catalogue"]
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -23,7 +24,7 @@ def arguments() -> argparse.ArgumentParser:
         nargs="+",
         choices=[*SUBJECTS, "all"],
         metavar="SUBJECT",
-        help=f"{', '.join(SUBJECTS)}, or all",
+        help=f"{', '.join(SUBJECTS)}; or all, which leaves out the catalogue",
     )
     add("--trees", nargs="+", choices=TREES, metavar="TREE", help=", ".join(TREES))
     add(
@@ -32,6 +33,12 @@ def arguments() -> argparse.ArgumentParser:
         choices=RECIPES,
         metavar="RECIPE",
         help=", ".join(RECIPES),
+    )
+    add(
+        "--optimizers",
+        nargs="+",
+        metavar="NAME",
+        help="that `catalogue` measures; default: all that both libraries have",
     )
     add("--scale", type=positive(float), help="of the trees' sizes; default: 1")
     add(
@@ -68,6 +75,7 @@ QUICK = {
     "seconds": 0.002,
     "trees": ["transformer", "one"],
     "recipes": ["sgd", "adamw", "adamw+clip+cosine"],
+    "optimizers": ["sgd", "adamw"],
 }
 
 
@@ -84,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from benchmarks import measure, report, subjects
 
-    names = SUBJECTS if "all" in options.subjects else options.subjects
+    names = ALL if "all" in options.subjects else options.subjects
     machine, out, results = measure.machine(), report.console(), []
     for key, value in machine.items():
         out.print(f"- {key}: {value}", soft_wrap=True)

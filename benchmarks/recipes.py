@@ -67,6 +67,11 @@ RECIPES = {
         torch_clipped_cosine,
         gradient_reads=2,
     ),
+    "lamb": Recipe(lambda lib: lib.lamb(1e-3)),
+    "adafactor": Recipe(
+        lambda lib: lib.adafactor(1e-3),
+        lambda torch, ps, **how: torch.optim.Adafactor(ps, 1e-3, **how).step,
+    ),
 }
 
 SCHEDULES: dict[str, Callable[[Any], Any]] = {

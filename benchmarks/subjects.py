@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from benchmarks import catalogue as shared
 from benchmarks import measure, trees
 from benchmarks.measure import Result, Run
 from benchmarks.recipes import LIBRARIES, RECIPES, SCHEDULES, Recipe, least_bytes
@@ -259,6 +260,44 @@ def eager(options: argparse.Namespace) -> Result:
     return result
 
 
+def catalogue(options: argparse.Namespace) -> Result:
+    """Every optimizer that both libraries have by one name, with its defaults."""
+    result = Result(
+        "catalogue",
+        f"{WAITS}; medians and quartiles. Temporary memory in bytes for each byte of "
+        "parameters. Compiled once, from empty caches: traced, lowered and compiled.",
+        ["ours/optax", "compile ours/optax"],
+    )
+    left_out = []
+    for tree in options.trees or ["transformer", "resnet50", "one"]:
+        shapes = trees.TREES[tree](options.scale)
+        for name in options.optimizers or shared.names():
+            try:
+                peers = shared.peers(name)
+            except TypeError as error:
+                left_out.append(str(error))
+                continue
+            made = {k: shared.compiled(peer, shapes) for k, peer in peers.items()}
+            runs = {library: step.run for library, step in made.items()}
+            times = measure.interleaved(runs, options.repeats, options.seconds)
+            ours, theirs = made["gradtx"], made["optax"]
+            result.rows.append(
+                {
+                    "tree": tree,
+                    "optimizer": name,
+                    "ours (ms)": measure.spread(times["gradtx"], 1e-3),
+                    "ours/optax": measure.ratio(times["gradtx"], times["optax"]),
+                    "temporary": ours.temporary,
+                    "Optax's": theirs.temporary,
+                    "compile (s)": ours.seconds,
+                    "compile ours/optax": ours.seconds / theirs.seconds,
+                }
+            )
+    if left_out:
+        result.note += f" Left out: {'; '.join(dict.fromkeys(left_out))}."
+    return result
+
+
 def repeated(call: Any, *args: Any) -> Run:
     def run(n: int) -> None:
         for _ in range(n):
@@ -284,4 +323,5 @@ SUBJECTS = {
     "memory": memory,
     "schedules": schedules,
     "eager": eager,
+    "catalogue": catalogue,
 }
