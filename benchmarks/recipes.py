@@ -67,6 +67,7 @@ RECIPES = {
         torch_clipped_cosine,
         gradient_reads=2,
     ),
+    "lion": Recipe(lambda lib: lib.lion(1e-4)),
     "lamb": Recipe(lambda lib: lib.lamb(1e-3)),
     "adafactor": Recipe(
         lambda lib: lib.adafactor(1e-3),
