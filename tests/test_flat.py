@@ -61,9 +61,14 @@ def concatenations(jaxpr):
 @pytest.mark.parametrize(
     "row", [r for r in ROWS if r.factory.__name__ not in REFUSED], ids=str
 )
-def test_a_packed_run_is_the_run_without(row):
-    packed, plain = both(row.make(), gradtx.matrices)
-    chex.assert_trees_all_close(packed, plain, rtol=1e-6, atol=1e-7)
+def test_a_packed_run_is_the_run_without_or_is_refused(row):
+    try:
+        packed, plain = both(row.make(), gradtx.matrices)
+    except ValueError as error:
+        if row.kind == "elementwise" or "how entries lie in leaves" not in str(error):
+            raise
+    else:
+        chex.assert_trees_all_close(packed, plain, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize(

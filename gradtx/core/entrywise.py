@@ -131,11 +131,17 @@ class LeafwiseCheck:
     def __init__(self, who: Any):
         self._who, self._passed = who, set[Any]()
 
-    def init(self, init: Any, path: Any, p: Any) -> None:
-        def of_shape(follower: Follower, shape: Shape) -> Any:
-            return follower.follow(init, _inputs("params", _shaped(p, shape), shape))
+    def call(self, function: Any, path: Any, *arrays: Any) -> None:
+        """Check a function of one array, or of several of one shape."""
 
-        self._check(path, p, p.dtype, of_shape)
+        def of_shape(follower: Follower, shape: Shape) -> Any:
+            inputs = [
+                _inputs(f"argument {i}", _shaped(x, shape), shape)
+                for i, x in enumerate(arrays)
+            ]
+            return follower.follow(function, *inputs)
+
+        self._check(path, arrays[0], tuple(x.dtype for x in arrays), of_shape)
 
     def update(
         self, act: Any, path: Any, g: Any, expected: Any, p: Any, scalars: Any

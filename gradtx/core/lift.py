@@ -130,7 +130,7 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
         states: list[Any] = []
         for path, p in zip(ps.paths, ps.leaves, strict=True):
             if p is not None:
-                check.init(init, path, p)
+                check.call(init, path, p)
             one = jax.vmap(init) if is_stack(path) else init
             states.append(None if p is None else _owned(one, p))
         made = next((s for s in states if s is not None), None)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gradtx.core import tree
 from gradtx.core.call import calling, checked
 from gradtx.core.check import Function
+from gradtx.core.entrywise import LeafwiseCheck
 from gradtx.core.numerics import divide, norm_of
 from gradtx.core.precision import rounding, wide_enough
 from gradtx.core.rule import Pair
@@ -80,6 +81,7 @@ def parallel(*args: GradientTransformation, merge: Function = summed) -> Pair:
     if not args:
         raise TypeError("parallel(): expected one gradient transformation or more.")
     pairs = [inner_pair(tx, f"part {i}") for i, tx in enumerate(args)]
+    check = LeafwiseCheck(who)
 
     def init(params: Any) -> ParallelState:
         return ParallelState(tuple(pair.init(params) for pair in pairs))
@@ -101,6 +103,11 @@ def parallel(*args: GradientTransformation, merge: Function = summed) -> Pair:
         )
         names = [f"the updates of part {i}" for i in range(len(pairs))]
         merged = tree.map_matching(merge, str(who), names, *views)
+        flat = [tree.flatten(view) for view in views]
+        leaves = zip(*(f.leaves for f in flat), strict=True)
+        for path, us in zip(flat[0].paths, leaves, strict=True):
+            if not any(u is None for u in us):
+                check.call(merge, path, *us)
         return rounded(merged), ParallelState(states)
 
     def parts(state: ParallelState) -> list[Part]:
