@@ -19,7 +19,12 @@ LEAFWISE = [
         gradtx.clip_by_global_norm(1.0),
         gradtx.adam(gradtx.cosine_decay_schedule(0.1, 4), mu_dtype="bfloat16"),
     ),
-    gradtx.scale_by_adam(second_moment=gradtx.rank_one()),
+    gradtx.scale_by_adam(second_moment=gradtx.rank_one(1)),
+    gradtx.lamb(0.1),
+    gradtx.parallel(
+        gradtx.identity(), gradtx.scale_by_sm3(), merge=gradtx.with_norm_of
+    ),
+    gradtx.cautious_adamw(0.1),
 ]
 each = pytest.mark.parametrize("tx", LEAFWISE, ids=str)
 

@@ -11,6 +11,7 @@ from gradtx.core.call import calling, checked
 from gradtx.core.check import Function
 from gradtx.core.entrywise import LeafwiseCheck
 from gradtx.core.numerics import divide, norm_of
+from gradtx.core.packed import is_stack
 from gradtx.core.precision import rounding, wide_enough
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import (
@@ -101,14 +102,24 @@ def parallel(*args: GradientTransformation, merge: Function = summed) -> Pair:
             ),
             strict=True,
         )
-        names = [f"the updates of part {i}" for i in range(len(pairs))]
-        merged = tree.map_matching(merge, str(who), names, *views)
-        flat = [tree.flatten(view) for view in views]
-        leaves = zip(*(f.leaves for f in flat), strict=True)
-        for path, us in zip(flat[0].paths, leaves, strict=True):
-            if not any(u is None for u in us):
-                check.call(merge, path, *us)
-        return rounded(merged), ParallelState(states)
+        return rounded(merged(*views)), ParallelState(states)
+
+    def merged(first: Any, *others: Any) -> Any:
+        flat, name = tree.flatten(first), "the updates of part {}".format
+        rest = [
+            flat.match(view, name(0), name(i), who)
+            for i, view in enumerate(others, start=1)
+        ]
+        out: list[Any] = []
+        for path, *us in zip(flat.paths, flat.leaves, *rest, strict=True):
+            if any(u is None for u in us):
+                out.append(None)
+                continue
+            for i, u in enumerate(us):
+                tree.check_shape(who, path, us[0], u, name(0), name(i))
+            check.call(merge, path, *us)
+            out.append(jax.vmap(merge)(*us) if is_stack(path) else merge(*us))
+        return flat.structure.unflatten(out)
 
     def parts(state: ParallelState) -> list[Part]:
         rows = zip(args, state.inner_states, strict=True)
