@@ -390,7 +390,7 @@ def adopt(
       TypeError, ValueError: if an argument is out of its range.
 
     Equals:
-      Optax, pytorch_optimizer and the authors' code.
+      Optax; timm, whose bound is the third root; pytorch_optimizer's is one step ahead.
 
     References:
       Taniguchi et al., 2024, arXiv:2411.02853.

@@ -90,8 +90,7 @@ def scale_by_qhadam(
 
     Equals:
       The authors' qhoptim, whose defaults are those of Adam; ours are the paper's rule
-      of thumb. pytorch_optimizer adds 1 − β₂g² to the mean square in place of
-      (1 − β₂)g², and is not equal.
+      of thumb.
 
     References:
       Ma and Yarats, 2018, arXiv:1810.06801.
