@@ -208,6 +208,16 @@ def test_clipping_by_norm_at_the_ends_of_the_range(scale):
     np.testing.assert_allclose(np.asarray(u["a"], np.float64), exact, rtol=1e-5)
 
 
+@pytest.mark.parametrize("value", [0.0, 1e-30, 1.0, 1e30])
+def test_the_norm_of_constants_inside_a_program(value):
+    """XLA would square what they are scaled by, to an infinity or to 0."""
+
+    def norms():
+        return jax.vmap(gradtx.global_norm)(jnp.full((2, 3), value))
+
+    np.testing.assert_allclose(jax.jit(norms)(), 3**0.5 * value, rtol=1e-6)
+
+
 def test_clipping_to_nothing():
     tx = gradtx.clip_by_global_norm(0.0)
     for g in (jnp.zeros(3), jnp.ones(3)):

@@ -214,17 +214,19 @@ def _norm(arrays: list[jax.Array], dtype: Any) -> jax.Array:
         return sum((s.astype(dtype) for s in sums), jnp.zeros((), dtype))
 
     # A square of float32 overflows above 2^64 and loses digits below 2^-63.
-    unit = jnp.finfo(dtype).maxexp // 128
-    least, down, up = (jnp.asarray(2.0 ** (e * unit), dtype) for e in (-60, -100, 90))
+    range_ = jnp.finfo(dtype).maxexp // 128
+    least, down, up = (jnp.asarray(2.0 ** (e * range_), dtype) for e in (-60, 100, -90))
     plain = total(jnp.sum(abs_sq(x)) for x in arrays)
     large = jnp.isinf(plain)
 
     def scaled() -> jax.Array:
-        factor = jnp.where(large, down, up)
+        # Of arrays that are constants, XLA makes x² / unit² of (x / unit)², unless it
+        # cannot know the unit.
+        unit = jax.lax.optimization_barrier(jnp.where(large, down, up))
         small, others = _joined([widen(x, dtype) for x in arrays], dtype)
-        squares = [abs_sq(x * factor.astype(x.dtype)) for x in others]
-        whole = total([jnp.sum((small * factor) ** 2), *map(_frugal_sum, squares)])
-        return jnp.sqrt(whole) / factor
+        squares = [abs_sq(x / unit.astype(x.dtype)) for x in others]
+        whole = total([jnp.sum((small / unit) ** 2), *map(_frugal_sum, squares)])
+        return jnp.sqrt(whole) * unit
 
     return jax.lax.cond(large | (plain < least), scaled, lambda: jnp.sqrt(plain))
 
