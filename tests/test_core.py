@@ -483,3 +483,33 @@ def test_global_norm_of_what_is_not_finite():
     assert jnp.isnan(gradtx.global_norm([jnp.ones(2), jnp.array([jnp.nan, jnp.inf])]))
     assert gradtx.global_norm({}) == 0
     assert gradtx.global_norm([jnp.ones((0, 2)), None]) == 0
+
+
+def test_a_call_is_looked_into_once_for_each_structure_and_types():
+    looks = []
+
+    def mask(params):
+        looks.append(1)
+        return gradtx.matrices(params)
+
+    tx, p = gradtx.add_decayed_weights(0.5, mask=mask), {"w": jnp.ones((2, 2))}
+    state = tx.init(p)
+    looks.clear()
+    for weight in (1.0, 2.0):
+        u, _ = tx.update(p, state, {"w": jnp.full((2, 2), weight)})
+        assert u["w"][0, 0] == 1 + 0.5 * weight
+    assert len(looks) == 1
+    for other in (jnp.ones((3, 2)), jnp.ones((2, 2), jnp.bfloat16), np.ones((2, 2))):
+        u, _ = tx.update({"w": other}, state, {"w": other})
+        assert u["w"].shape == other.shape
+    assert len(looks) == 4
+
+
+def test_a_hole_after_an_array_is_a_hole():
+    tx, p = gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.sgd(1.0)), jnp.ones(2)
+    state = tx.init([p, p])
+    for g in ([p, p], [p, None], [None, p], [p, p]):
+        u, state = tx.update(g, state)
+        assert [x is None for x in u] == [x is None for x in g]
+    with pytest.raises(ValueError, match=r"updates\[1\] has shape \(3,\)"):
+        tx.update([p, jnp.ones(3)], state, [p, p])

@@ -21,6 +21,7 @@ LEAFWISE = [
     ),
     gradtx.scale_by_adam(second_moment=gradtx.rank_one(1)),
     gradtx.lamb(0.1),
+    gradtx.adafactor(0.1, min_dim_size_to_factor=2),
     gradtx.parallel(
         gradtx.identity(), gradtx.scale_by_sm3(), merge=gradtx.with_norm_of
     ),
