@@ -1,7 +1,6 @@
 """The tests run stricter than users do: nothing promotes or broadcasts by itself."""
 
 import os
-import platform
 import re
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -20,9 +19,6 @@ QUICK = (
     " --xla_cpu_use_fusion_emitters=false"
     " --xla_cpu_parallel_codegen_split_count=1"
 )
-if platform.machine() in ("x86_64", "AMD64"):
-    # Without fused multiply-adds, equal expressions in unequal programs are bit-equal.
-    QUICK += " --xla_cpu_max_isa=AVX"
 # What is rounded to half precision on the way stays rounded, also inside a program.
 FLAGS = "--xla_force_host_platform_device_count=2 --xla_allow_excess_precision=false"
 KNOWN = jaxlib.__version__.startswith("0.10.")

@@ -19,7 +19,7 @@ INF = {"w": jnp.array([[0.3, -0.2]]), "b": jnp.array([jnp.inf]), "none": None}
 
 INNER = [
     gradtx.sgd(0.1),
-    gradtx.sgd(0.1, momentum=0.9, nesterov=True),
+    gradtx.sgd(0.1, momentum=0.5, nesterov=True),  # exact, fused or not
     gradtx.rmsprop(0.1, centered=True),
     gradtx.adam(gradtx.linear_schedule(0.1, 0.0, 10)),
     gradtx.adamw(0.1),
