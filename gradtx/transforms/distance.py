@@ -87,7 +87,7 @@ def scale_by_dog(init_step: InitStep, eps: NonNegative = 1e-8) -> Pair:
         )
 
     def update(gs, s, ps, *, init_step, eps):
-        r = jnp.maximum(s.max_dist, global_norm(sub(ps, s.init_params)))
+        r = jnp.maximum(s.max_dist, sqrt(norm(sub(ps, s.init_params), squared=True)))
         total = s.sum_sq_norm_grads + norm(gs, squared=True)
         rate = divide(r, sqrt(total + eps))
         if kind == "learning_rate":

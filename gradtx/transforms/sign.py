@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.check import Decay, DType, NonNegative, OneOf
+from gradtx.core.check import Decay, DType, NonNegative, OneOf, is_number
 from gradtx.core.lift import leafwise, zeros_like
 from gradtx.core.numerics import lerp, unbounded
 from gradtx.core.rule import Pair
@@ -79,14 +79,19 @@ def scale_by_lion(
     def init(p):
         return ScaleByLionState(count=0, mu=zeros_like(p, mu_dtype))
 
+    # β₁ m + (1 − β₁) g told by the new mean: of the old one, which the new is written
+    # over, XLA would make a copy.
+    by_new_mean = is_number(b1) and is_number(b2) and b2 > 0
+
     def update(g, s, *, b1, b2, smooth_beta):
-        c = lerp(s.mu, g, b1)
+        mu = lerp(s.mu, g, b2)
+        c = lerp(mu, g, b1 / b2) if by_new_mean else lerp(s.mu, g, b1)
         if mode == "smooth":
             u = jnp.tanh(smooth_beta * c)
         elif mode == "refined":
             u = jnp.where(jnp.abs(c) < 1, c, jnp.sign(c))
         else:
             u = jnp.sign(c)
-        return unbounded(c, u), s._replace(mu=lerp(s.mu, g, b2))
+        return unbounded(c, u), s._replace(mu=mu)
 
     return leafwise(init, update, b1=b1, b2=b2, smooth_beta=smooth_beta)
