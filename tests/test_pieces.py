@@ -107,6 +107,20 @@ def test_parallel_makes_a_method_of_its_views():
     chex.assert_trees_all_close(updates(views), updates(adam), rtol=1e-5, atol=1e-6)
 
 
+def test_ademamix_is_two_means_side_by_side():
+    def merge(mean, u, g):
+        return mean * u / g
+
+    means = gradtx.parallel(
+        gradtx.ema(0.9),
+        gradtx.chain(gradtx.ema(0.99, debias=False), gradtx.scale(6.0)),
+    )
+    rms = gradtx.scale_by_rms(0.999, 0.0, bias_correction=True)
+    views = gradtx.parallel(means, rms, gradtx.identity(), merge=merge)
+    ademamix = gradtx.scale_by_ademamix(b3=0.99, eps=0.0)
+    chex.assert_trees_all_close(updates(views), updates(ademamix), rtol=1e-5, atol=1e-6)
+
+
 def test_parallel_of_one_is_that_one():
     assert_same_updates(gradtx.parallel(gradtx.adam(0.1)), gradtx.adam(0.1))
 

@@ -249,13 +249,13 @@ DIFFERENT = {
     "published: sm3_beta": "its sums never fall, also those that decay",
     "published: laprop_decay": "timm decays the weights after the step",
     "published: lamb_po": "it does not debias r, and clips the norm of W at 10",
+    "published: sophia": "it was given curvatures; here they are estimated",
 }
 LATER = {
     "torch: muon": "Muon is not here yet",
     "torch: muon_plain": "Muon is not here yet",
     "torch: muon_beside_adamw": "Muon is not here yet",
     "published: lookahead": "lookahead is not here yet",
-    "published: sophia": "Sophia is not here yet",
 }
 
 

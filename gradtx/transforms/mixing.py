@@ -154,7 +154,10 @@ def scale_by_ademamix(
 
     m₁ and m₂ are means of the gradient with decays β₁ and β₃, ν of its square with β₂.
     Then u = (m̂₁ + α m₂) / (√(ν̂ + ε_root) + ε), where m₂ is not debiased, so that it
-    comes in slowly. In long runs the paper lets α and β₃ grow in their first T steps:
+    comes in slowly: `parallel(ema(β₁), chain(ema(β₃, debias=False), scale(α)))`, over
+    Adam's root; it is one rule here so that its state is Optax's.
+
+    In long runs the paper lets α and β₃ grow in their first T steps:
     `alpha=linear_schedule(0, 5, T), b3=half_life_schedule(0.9, 0.9999, T)`.
 
     Args:

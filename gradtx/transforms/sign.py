@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.check import Decay, DType, NonNegative, OneOf, is_number
+from gradtx.core.check import Decay, DType, NonNegative, OneOf
 from gradtx.core.lift import leafwise, zeros_like
 from gradtx.core.numerics import lerp, unbounded
 from gradtx.core.rule import Pair
@@ -81,7 +81,8 @@ def scale_by_lion(
 
     # β₁ m + (1 − β₁) g told by the new mean: of the old one, which the new is written
     # over, XLA would make a copy.
-    by_new_mean = is_number(b1) and is_number(b2) and b2 > 0
+    plain = int | float
+    by_new_mean = isinstance(b1, plain) and isinstance(b2, plain) and b2 > 0
 
     def update(g, s, *, b1, b2, smooth_beta):
         mu = lerp(s.mu, g, b2)
