@@ -89,6 +89,11 @@ calls = {
     "multiply_schedules": gradtx.multiply_schedules(
         [half, gradtx.cosine_restarts_schedule(1.0, 25)]
     ),
+    "asgd_schedule": gradtx.asgd_schedule(1.0, lambd=0.1),
+    "corrected_decay_schedule": gradtx.corrected_decay_schedule(
+        1.0, gradtx.warmup_cosine_decay_schedule(0.0, 1.0, 20, 100), 1.0
+    ),
+    "half_life_schedule": gradtx.half_life_schedule(0.5, 0.99, 80),
     "increasing_decay_schedule": gradtx.increasing_decay_schedule(),
     "chebyshev_schedule": gradtx.chebyshev_schedule(1.0, 20.0, 32),
 }
@@ -99,7 +104,7 @@ assert not missing, f"add a call of {missing}"
 
 columns = 4
 figure, axes = plt.subplots(
-    -(-len(calls) // columns), columns, figsize=(9.6, 11), sharex=True, sharey=True
+    -(-len(calls) // columns), columns, figsize=(9.6, 12), sharex=True, sharey=True
 )
 for ax in axes.flat[len(calls) :]:
     ax.set_axis_off()
