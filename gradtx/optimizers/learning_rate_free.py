@@ -15,7 +15,8 @@ from gradtx.core.check import (
     NonNegativeConstant,
     PositiveConstant,
 )
-from gradtx.core.transformation import GradientTransformation, chain, identity
+from gradtx.core.transformation import GradientTransformation, chain
+from gradtx.optimizers.parts import decay_if_any
 from gradtx.regularizers import add_decayed_weights
 from gradtx.transforms import (
     scale_by_cocob,
@@ -65,7 +66,7 @@ def dog(
       Ivgi et al., 2023, arXiv:2302.12022.
     """
     return chain(
-        identity() if weight_decay is None else add_decayed_weights(weight_decay, mask),
+        decay_if_any(weight_decay, mask),
         scale_by_dog(init_step, eps),
         scale_by_schedule(learning_rate, flip_sign=True),
     )
@@ -97,7 +98,7 @@ def dowg(
       Khaled et al., 2023, arXiv:2305.16284.
     """
     return chain(
-        identity() if weight_decay is None else add_decayed_weights(weight_decay, mask),
+        decay_if_any(weight_decay, mask),
         scale_by_dowg(init_estim_sq_dist, eps),
         scale_by_schedule(learning_rate, flip_sign=True),
     )

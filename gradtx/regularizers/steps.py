@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.check import Decay, LearningRate, NonNegative, OneOf
-from gradtx.core.lift import leafwise, zeros_like
+from gradtx.core.lift import kept, leafwise
 from gradtx.core.numerics import lerp
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Params, transformation
@@ -107,7 +107,7 @@ def add_decay(
 
     def init(p):
         fixed = towards == "zero"
-        target = None if fixed else p.astype(zeros_like(p).dtype)
+        target = None if fixed else kept(p)
         return AddDecayState(count=0, target=target)
 
     def update(u, s, p, *, weight_decay, average_decay):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.check import Decay, NonNegative, StepsOrZero
-from gradtx.core.lift import leafwise, zeros_like
+from gradtx.core.lift import kept, leafwise, zeros_like
 from gradtx.core.numerics import lerp
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Params, Updates, transformation
@@ -87,7 +87,7 @@ def average_params(start: StepsOrZero = 0) -> Pair:
     """
 
     def init(p):
-        return AverageParamsState(count=0, average=p.astype(zeros_like(p).dtype))
+        return AverageParamsState(count=0, average=kept(p))
 
     def update(u, s, p, *, weight):
         return u, s._replace(average=lerp(s.average, p + u, 1 - weight))

@@ -10,6 +10,7 @@ from gradtx.core.lift import debias, leafwise, zeros_like
 from gradtx.core.numerics import abs_sq, lerp, over_root, sqrt, unbounded
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
+from gradtx.transforms.second_moment import squares_like
 
 __all__ = [
     "ScaleByAdaboundState",
@@ -76,7 +77,7 @@ def scale_by_adabound(
     """
 
     def init(p):
-        return ScaleByAdaboundState(count=0, mu=zeros_like(p), nu=abs_sq(zeros_like(p)))
+        return ScaleByAdaboundState(count=0, mu=zeros_like(p), nu=squares_like(p))
 
     def update(g, s, *, b1, b2, **rates):
         mu, nu = lerp(s.mu, g, b1), lerp(s.nu, abs_sq(g), b2)
@@ -112,8 +113,8 @@ def scale_by_amsbound(
         return ScaleByAmsboundState(
             count=0,
             mu=zeros_like(p),
-            nu=abs_sq(zeros_like(p)),
-            nu_max=abs_sq(zeros_like(p)),
+            nu=squares_like(p),
+            nu_max=squares_like(p),
         )
 
     def update(g, s, *, b1, b2, **rates):
@@ -155,7 +156,7 @@ def scale_by_adam_atan2(
     """
 
     def init(p):
-        nu = abs_sq(zeros_like(p))
+        nu = squares_like(p)
         return ScaleByAdamAtan2State(count=0, mu=zeros_like(p), nu=nu)
 
     def update(g, s, *, b1, b2, a, b, c1, c2):

@@ -30,6 +30,7 @@ from gradtx.core.numerics import (
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Params, Updates, transformation
 from gradtx.core.tuples import Betas
+from gradtx.transforms.second_moment import squares_like
 
 __all__ = [
     "DAdaptAdamWState",
@@ -294,7 +295,3 @@ def root_of(decay: Any) -> Any:
 
 def _sign(x: jax.Array) -> jax.Array:
     return unbounded(x, jnp.sign(x))
-
-
-def squares_like(p: jax.Array) -> jax.Array:
-    return abs_sq(zeros_like(p))

@@ -10,6 +10,7 @@ from gradtx.core.lift import leafwise, zeros_like
 from gradtx.core.numerics import abs_sq, divide
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
+from gradtx.transforms.second_moment import squares_like
 
 __all__ = [
     "FtrlState",
@@ -67,7 +68,7 @@ def ftrl(
     """
 
     def init(p):
-        n = abs_sq(zeros_like(p))
+        n = squares_like(p)
         n = n + jnp.asarray(initial_accumulator_value, n.dtype)
         return FtrlState(count=0, z=zeros_like(p), n=n)
 

@@ -19,6 +19,7 @@ from gradtx.core.lift import debias, scalar_like, treewise, zeros_like
 from gradtx.core.numerics import abs_sq, divide, lerp, over_root
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
+from gradtx.transforms.second_moment import squares_like
 
 __all__ = [
     "MomoAdamState",
@@ -215,7 +216,7 @@ def momo_adam(
     def init(params):
         return MomoAdamState(
             exp_avg=jax.tree.map(zeros_like, params),
-            exp_avg_sq=jax.tree.map(lambda p: abs_sq(zeros_like(p)), params),
+            exp_avg_sq=jax.tree.map(squares_like, params),
             barf=scalar_like(params),
             gamma=scalar_like(params),
             lb=scalar_like(params, lower_bound, "lower_bound", who),

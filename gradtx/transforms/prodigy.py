@@ -13,7 +13,8 @@ from gradtx.core.numerics import abs_sq, divide, lerp, over_root
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Params, Updates, transformation
 from gradtx.core.tuples import Betas
-from gradtx.transforms.dadaptation import debiasing, root_of, squares_like
+from gradtx.transforms.dadaptation import debiasing, root_of
+from gradtx.transforms.second_moment import squares_like
 
 __all__ = [
     "ProdigyState",

@@ -16,6 +16,7 @@ from gradtx.core.lift import debias, leafwise, zeros_like
 from gradtx.core.numerics import abs_sq, divide, lerp, norm_along, norm_of, over_root
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, init_empty_state, transformation
+from gradtx.transforms.second_moment import squares_like
 
 __all__ = [
     "ScaleByAdampState",
@@ -107,7 +108,7 @@ def scale_by_adamp(
     _check_axis(unit_axis)
 
     def init(p):
-        return ScaleByAdampState(count=0, mu=zeros_like(p), nu=abs_sq(zeros_like(p)))
+        return ScaleByAdampState(count=0, mu=zeros_like(p), nu=squares_like(p))
 
     def update(g, s, p, *, b1, b2, c1, c2, **projection):
         mu, nu = lerp(s.mu, g, b1), lerp(s.nu, abs_sq(g), b2)

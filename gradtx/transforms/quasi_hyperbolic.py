@@ -9,6 +9,7 @@ from gradtx.core.lift import debias, leafwise, zeros_like
 from gradtx.core.numerics import abs_sq, lerp, over_root
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
+from gradtx.transforms.second_moment import squares_like
 
 __all__ = [
     "ScaleByQhadamState",
@@ -97,7 +98,7 @@ def scale_by_qhadam(
     """
 
     def init(p):
-        return ScaleByQhadamState(count=0, mu=zeros_like(p), nu=abs_sq(zeros_like(p)))
+        return ScaleByQhadamState(count=0, mu=zeros_like(p), nu=squares_like(p))
 
     def update(g, s, *, b1, b2, nu1, nu2, eps, c1, c2):
         square = abs_sq(g)

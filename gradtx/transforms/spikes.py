@@ -17,6 +17,7 @@ from gradtx.core.numerics import (
 )
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
+from gradtx.transforms.second_moment import squares_like
 
 __all__ = [
     "ScaleBySpamState",
@@ -68,7 +69,7 @@ def scale_by_stable_adamw(
     """
 
     def init(p):
-        nu = abs_sq(zeros_like(p))
+        nu = squares_like(p)
         return ScaleByStableAdamWState(count=0, mu=zeros_like(p), nu=nu)
 
     def update(g, s, p, *, b1, b2, eps, weight_decay, c1, c2):
@@ -135,7 +136,7 @@ def scale_by_spam(
     """
 
     def init(p):
-        return ScaleBySpamState(count=0, mu=zeros_like(p), nu=abs_sq(zeros_like(p)))
+        return ScaleBySpamState(count=0, mu=zeros_like(p), nu=squares_like(p))
 
     def update(g, s, *, b1, b2, eps, threshold, r, warmup, c1, c2):
         def kept(moment):
