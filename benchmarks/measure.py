@@ -74,14 +74,17 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def timed(run: Callable[..., Any], *args: Any) -> float:
+def timed(run: Run, n: int) -> float:
     start = time.perf_counter()
-    run(*args)
+    run(n)
     return time.perf_counter() - start
 
 
 def interleaved(
-    peers: Mapping[str, Run], repeats: int, seconds: float
+    peers: Mapping[str, Run],
+    repeats: int,
+    seconds: float,
+    clock: Callable[[Run, int], float] = timed,
 ) -> dict[str, list[float]]:
     """Seconds for each unit of work: `repeats` blocks of each peer, taken in turn.
 
@@ -100,7 +103,7 @@ def interleaved(
         for i in range(repeats):
             for name in names[i % len(names) :] + names[: i % len(names)]:
                 peers[name](1)
-                samples[name].append(timed(peers[name], counts[name]) / counts[name])
+                samples[name].append(clock(peers[name], counts[name]) / counts[name])
     return samples
 
 

@@ -11,12 +11,16 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import catalogue as shared
-from benchmarks import measure, trees
+from benchmarks import device, measure, trees
 from benchmarks.measure import Result, Run
 from benchmarks.recipes import LIBRARIES, RECIPES, SCHEDULES, Recipe, least_bytes
 from benchmarks.recipes import step as step_of
 
-WAITS = "Wall time over a block of queued steps on the device, by the number of steps"
+CLOCKS: dict[str, Any] = {"wall": measure.timed, "device": device.busy}
+WAITS = (
+    "Wall time of a block of queued steps, by their number; on a GPU also the time for "
+    "which the device was busy, by its own profiler"
+)
 TORCH = {"torch": {}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 
 
@@ -33,20 +37,39 @@ def step(options: argparse.Namespace) -> Result:
         for name in options.recipes or RECIPES:
             recipe = RECIPES[name]
             moved = least_bytes(recipe, shapes)
-            times = measure.interleaved(
-                peers_of(recipe, shapes, moved), options.repeats, options.seconds
-            )
-            ours, limit = times["gradtx"], measure.spread(times["limit"])
-            row = {
-                "tree": tree,
-                "recipe": name,
-                "ours (ms)": measure.spread(ours, 1e-3),
-            }
-            for peer in ("optax", "limit", *TORCH):
-                row[f"ours/{peer}"] = measure.ratio(ours, times.get(peer))
-            row["limit (GB/s)"] = moved / limit.median / 1e9
-            result.rows.append(row)
+            peers = peers_of(recipe, shapes, moved)
+            for clock, times in times_of(peers, options).items():
+                ours, limit = times["gradtx"], measure.spread(times["limit"])
+                row = {
+                    "tree": tree,
+                    "recipe": name,
+                    "clock": clock,
+                    "ours (ms)": measure.spread(ours, 1e-3),
+                }
+                for peer in ("optax", "limit", *TORCH):
+                    row[f"ours/{peer}"] = measure.ratio(ours, times.get(peer))
+                row["limit (GB/s)"] = moved / limit.median / 1e9
+                result.rows.append(row | kernels_of(peers))
     return result
+
+
+def times_of(
+    peers: dict[str, Run], options: argparse.Namespace
+) -> dict[str, dict[str, list[float]]]:
+    """The samples by each clock that this machine has."""
+    return {
+        name: measure.interleaved(peers, options.repeats, options.seconds, clock)
+        for name, clock in CLOCKS.items()
+        if name == "wall" or device.is_gpu()
+    }
+
+
+def kernels_of(peers: dict[str, Run]) -> dict[str, float]:
+    """How many kernels a step of each peer starts on a GPU."""
+    if not device.is_gpu():
+        return {}
+    counted = {name: device.profile(run, 4).kernels for name, run in peers.items()}
+    return {f"kernels, {name}": n for name, n in counted.items() if name != "limit"}
 
 
 def peers_of(recipe: Recipe, shapes: Any, moved: int) -> dict[str, Run]:
@@ -279,12 +302,12 @@ def catalogue(options: argparse.Namespace) -> Result:
                 continue
             made = {k: shared.compiled(peer, shapes) for k, peer in peers.items()}
             runs = {library: step.run for library, step in made.items()}
-            times = measure.interleaved(runs, options.repeats, options.seconds)
             ours, theirs = made["gradtx"], made["optax"]
-            result.rows.append(
-                {
+            for clock, times in times_of(runs, options).items():
+                row = {
                     "tree": tree,
                     "optimizer": name,
+                    "clock": clock,
                     "ours (ms)": measure.spread(times["gradtx"], 1e-3),
                     "ours/optax": measure.ratio(times["gradtx"], times["optax"]),
                     "temporary": ours.temporary,
@@ -292,7 +315,7 @@ def catalogue(options: argparse.Namespace) -> Result:
                     "compile (s)": ours.seconds,
                     "compile ours/optax": ours.seconds / theirs.seconds,
                 }
-            )
+                result.rows.append(row | kernels_of(runs))
     if left_out:
         result.note += f" Left out: {'; '.join(dict.fromkeys(left_out))}."
     return result

@@ -10,7 +10,7 @@ import pytest
 
 import gradtx
 from benchmarks import __main__ as benchmarks
-from benchmarks import measure, recipes, report, subjects, trees
+from benchmarks import device, measure, recipes, report, subjects, trees
 
 pytestmark = pytest.mark.usefixtures("lenient")  # Optax relies on promotion
 TINY = "--quick --repeats 1 --scale 1e-4 --seconds 1e-4 --leaves 3 --recipes sgd"
@@ -55,6 +55,31 @@ def test_peers_take_turns_and_do_the_same_number_of_blocks():
     assert [len(s) for s in samples.values()] == [3, 3]
     blocks = "".join(name for name, _ in calls[-12::2])  # each after one outside it
     assert blocks == "abbaab"
+
+
+def test_what_overlaps_on_a_device_counts_once():
+    assert device.union([(5.0, 7.0), (0.0, 2.0), (1.0, 3.0), (1.5, 2.5)]) == 5.0
+
+
+def test_kernels_are_read_from_the_streams_of_a_profile():
+    """As the profiler writes them: times in picoseconds after the line's start."""
+    event = "events {{ metadata_id: 1 offset_ps: {} duration_ps: {} }}".format
+    text = f"""
+    planes {{ name: "/host:CPU" lines {{ name: "Stream #1" {event(0, 9000)} }} }}
+    planes {{
+      name: "/device:GPU:0"
+      lines {{ name: "Stream #14(Compute)" {event(1000, 2000)} {event(4000, 1000)} }}
+      lines {{ name: "XLA Ops" {event(0, 9000)} }}
+    }}
+    """
+    proto = jax.profiler.ProfileData.text_proto_to_serialized_xspace(text)
+    profile = jax.profiler.ProfileData.from_serialized_xspace(proto)
+    assert list(device.of_streams(profile)) == [(1.0, 3.0), (4.0, 5.0)]
+
+
+def test_without_a_gpu_there_is_nothing_to_profile():
+    with pytest.raises(RuntimeError, match="saw no kernel"):
+        device.busy(lambda n: jnp.ones(n), 2)
 
 
 def test_equations_are_counted_inside_calls_too():
