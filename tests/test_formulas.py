@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import gradtx
+from gradtx.core import numerics
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
 sys.path.insert(0, str(REFERENCE))
@@ -216,6 +217,36 @@ def test_the_norm_of_constants_inside_a_program(value):
         return jax.vmap(gradtx.global_norm)(jnp.full((2, 3), value))
 
     np.testing.assert_allclose(jax.jit(norms)(), 3**0.5 * value, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("value", [0.0, 1e-36, 1e-25, 1.0, 1e25, 1e38, np.inf, np.nan])
+@pytest.mark.parametrize("way", ["_norm_in_one_pass", "_norm_in_two_passes"])
+def test_either_way_to_a_norm(way, value, dtype, x64):
+    """A CPU takes two passes, other devices one."""
+    rng = np.random.default_rng(0)
+    shapes = [(), (3,), (150, 40), (2, 5, 1700)]
+    arrays = [rng.uniform(-1, 1, shape) for shape in shapes]
+    exact = np.sqrt(sum(np.sum(x**2) for x in arrays)) * value
+    norm = jax.jit(lambda xs: getattr(numerics, way)(xs, *numerics._scales(dtype)))
+    found = norm([jnp.asarray(x * value, dtype) for x in arrays])
+    assert found.dtype == dtype
+    expected = exact if exact < jnp.finfo(dtype).max else np.inf * exact
+    np.testing.assert_allclose(found, expected, rtol=1e-5)  # some are subnormal
+
+
+@pytest.mark.parametrize("value", [1e-30, 1.0, 1e30, np.inf, np.nan])
+def test_the_norm_of_complex_numbers(value):
+    a, b = (jax.lax.complex(*jnp.full((2, n), value)) for n in (1, 2))
+    found = gradtx.global_norm({"a": a, "b": b})
+    np.testing.assert_allclose(found, 6**0.5 * value, rtol=1e-6)
+    slopes = jax.grad(gradtx.global_norm)({"a": jnp.array([3 + 4j]), "b": 12.0})
+    np.testing.assert_allclose(slopes["a"], (3 - 4j) / 13, rtol=1e-6)
+
+
+def test_the_norm_of_mixed_precision(x64):
+    g = [jnp.full(2, 3e-25, jnp.float32), jnp.full(2, 4e-25, jnp.float64)]
+    np.testing.assert_allclose(gradtx.global_norm(g), 50**0.5 * 1e-25, rtol=1e-7)
 
 
 def test_clipping_to_nothing():

@@ -11,6 +11,9 @@ from jax.typing import ArrayLike
 
 from gradtx.core.check import is_number
 
+Scales = tuple[jax.Array, jax.Array]  # down and up
+Sums = tuple[jax.Array, jax.Array, jax.Array]  # plain, scaled down, scaled up
+
 
 def real_dtype(dtype: Any) -> Any:
     """The dtype of the real part."""
@@ -198,35 +201,90 @@ def safe_increment(count: ArrayLike) -> jax.Array:
 def norm_of(arrays: Sequence[jax.Array]) -> jax.Array:
     """√Σ|x|² over all entries of all arrays, in float32 or better.
 
-    One pass over the entries; a second, scaled by a power of two, only where the sum of
-    squares overflowed, or is so small that squares may have underflowed. The derivative
-    at 0 is 0.
+    One pass over the entries. On a CPU a second, scaled by a power of two, only where
+    the sum of squares overflowed, or is so small that squares may have underflowed;
+    elsewhere the one pass makes the scaled sums too. The derivative at 0 is 0.
     """
     wide = [_wide(x) for x in arrays]
     dtype = at_least_float32(*(x.dtype for x in wide))
-    return _norm([x for x in wide if x.size], dtype)
+    parts = [part for x in wide if x.size for part in _real_parts(x)]
+    return _norm([widen(x, dtype) for x in parts], dtype)
+
+
+def _real_parts(x: jax.Array) -> tuple[jax.Array, ...]:
+    return (x.real, x.imag) if jnp.iscomplexobj(x) else (x,)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 @functools.partial(jax.jit, static_argnums=1)
 def _norm(arrays: list[jax.Array], dtype: Any) -> jax.Array:
-    def total(sums: Iterable[jax.Array]) -> jax.Array:
-        return sum((s.astype(dtype) for s in sums), jnp.zeros((), dtype))
+    # Where a reduction is a kernel, further sums of what it reads cost nothing, and a
+    # branch does; a CPU adds up computed entries slowly.
+    return jax.lax.platform_dependent(
+        arrays,
+        cpu=lambda arrays: _norm_in_two_passes(arrays, *_scales(dtype)),
+        default=lambda arrays: _norm_in_one_pass(arrays, *_scales(dtype)),
+    )
 
-    # A square of float32 overflows above 2^64 and loses digits below 2^-63.
+
+def _scales(dtype: Any) -> tuple[Scales, jax.Array]:
+    """By what large and small entries are multiplied; what sum of squares is small.
+
+    A square of float32 overflows above 2^64 and loses digits below 2^-63.
+    """
     range_ = jnp.finfo(dtype).maxexp // 128
-    least, down, up = (jnp.asarray(2.0 ** (e * range_), dtype) for e in (-60, 100, -90))
-    plain = total(jnp.sum(abs_sq(x)) for x in arrays)
+    down, up, least = (jnp.asarray(2.0 ** (e * range_), dtype) for e in (-100, 90, -60))
+    return jax.lax.optimization_barrier((down, up)), least
+
+
+def _square(x: jax.Array, scale: jax.Array) -> jax.Array:
+    """(scale · x)², for a scale > 0."""
+    # Without the maximum, and knowing the scale or x, XLA makes scale² · x² of it.
+    y = jnp.maximum(scale * jnp.abs(x), jnp.zeros((), x.dtype))
+    return y * y
+
+
+def _norm_in_one_pass(
+    arrays: list[jax.Array], scales: Scales, least: jax.Array
+) -> jax.Array:
+    sums = (jnp.zeros((), least.dtype),) * 3
+    for x in arrays:
+        sums = _add_squares(sums, x, scales)
+    plain, down, up = sums
+    norm = jnp.where(plain < least, jnp.sqrt(up) / scales[1], jnp.sqrt(plain))
+    return jnp.where(jnp.isinf(plain), jnp.sqrt(down) / scales[0], norm)
+
+
+@jax.jit
+def _add_squares(sums: Sums, x: jax.Array, scales: Scales) -> Sums:
+    """Add Σ|x|² and, for each scale, Σ|scale · x|²: one reduction, so one kernel."""
+
+    def add(a: Sums, b: Sums) -> Sums:
+        return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+    down, up = scales
+    squares = x * x, _square(x, down), _square(x, up)
+    zeros = (jnp.zeros((), x.dtype),) * 3
+    return add(sums, jax.lax.reduce(squares, zeros, add, tuple(range(x.ndim))))
+
+
+def _norm_in_two_passes(
+    arrays: list[jax.Array], scales: Scales, least: jax.Array
+) -> jax.Array:
+    dtype = least.dtype
+
+    def total(sums: Iterable[jax.Array]) -> jax.Array:
+        return sum(sums, jnp.zeros((), dtype))
+
+    plain = total(jnp.sum(x * x) for x in arrays)
     large = jnp.isinf(plain)
 
     def scaled() -> jax.Array:
-        # Of arrays that are constants, XLA makes x² / unit² of (x / unit)², unless it
-        # cannot know the unit.
-        unit = jax.lax.optimization_barrier(jnp.where(large, down, up))
-        small, others = _joined([widen(x, dtype) for x in arrays], dtype)
-        squares = [abs_sq(x / unit.astype(x.dtype)) for x in others]
-        whole = total([jnp.sum((small / unit) ** 2), *map(_frugal_sum, squares)])
-        return jnp.sqrt(whole) * unit
+        scale = jnp.where(large, *scales)
+        small, others = _joined(arrays, dtype)
+        squares = [_square(x, scale) for x in others]
+        whole = total([jnp.sum(_square(small, scale)), *map(_frugal_sum, squares)])
+        return jnp.sqrt(whole) / scale
 
     return jax.lax.cond(large | (plain < least), scaled, lambda: jnp.sqrt(plain))
 
@@ -237,14 +295,12 @@ def _norm_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
     norm = _norm(arrays, dtype)
     slope = jnp.zeros((), dtype)
     for x, dx in zip(arrays, changes, strict=True):
-        length = norm.astype(real_dtype(x.dtype))
-        unit = divide(x, length.astype(x.dtype))
-        slope += jnp.sum((unit.conj() * dx).real).astype(dtype)
+        slope += jnp.sum(divide(x, norm) * dx)
     return norm, slope
 
 
 def _joined(arrays: list[jax.Array], dtype: Any) -> tuple[jax.Array, list[jax.Array]]:
-    """Small real arrays as one vector, as XLA takes long over many, and the others.
+    """Small arrays as one vector, as XLA takes long over many, and the others.
 
     The vector is memory that a step must set aside: 1/128 of all of them at the most,
     or all if that is little.
@@ -253,9 +309,8 @@ def _joined(arrays: list[jax.Array], dtype: Any) -> tuple[jax.Array, list[jax.Ar
     room = room if room <= 2**22 else room // 128
     small, others = [jnp.zeros(0, dtype)], []
     for x in sorted(arrays, key=lambda x: x.size):
-        whole = x.dtype == dtype and not any(jax.typeof(x).sharding.spec)
         room -= x.size
-        if whole and room >= 0:
+        if room >= 0 and not any(jax.typeof(x).sharding.spec):
             small.append(x.ravel())
         else:
             others.append(x)

@@ -88,7 +88,10 @@ def _clipped_sums(leaves: list[jax.Array], bound: Any) -> tuple[Any, jax.Array]:
 
     def total(g: jax.Array) -> jax.Array:
         wide = widen(g, at_least_float32(g.dtype))
-        return jnp.tensordot(factors.astype(wide.dtype), wide, axes=1).astype(g.dtype)
+        factor = factors.astype(wide.dtype)
+        # In full float32 also where matrix products take fewer digits by default.
+        out = jnp.tensordot(factor, wide, axes=1, precision="highest")
+        return out.astype(g.dtype)
 
     return [total(g) for g in leaves], jnp.sum(factors < 1, dtype=jnp.int32)
 
