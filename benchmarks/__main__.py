@@ -10,7 +10,7 @@ from typing import Any
 
 EXTRA = ["matplotlib", "optax", "rich"]  # what the bench extra brings
 ALL = ["step", "compile", "memory", "schedules", "eager"]
-SUBJECTS = [*ALL, "catalogue"]
+SUBJECTS = [*ALL, "catalogue", "kernels"]
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -24,7 +24,7 @@ def arguments() -> argparse.ArgumentParser:
         nargs="+",
         choices=[*SUBJECTS, "all"],
         metavar="SUBJECT",
-        help=f"{', '.join(SUBJECTS)}; or all, which leaves out the catalogue",
+        help=f"{', '.join(SUBJECTS)}; or all: the first five",
     )
     add("--trees", nargs="+", choices=TREES, metavar="TREE", help=", ".join(TREES))
     add(

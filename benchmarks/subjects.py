@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from benchmarks import ahead, device, measure, trees
 from benchmarks import catalogue as shared
-from benchmarks import device, measure, trees
 from benchmarks.measure import Result, Run
 from benchmarks.recipes import LIBRARIES, RECIPES, SCHEDULES, Recipe, least_bytes
 from benchmarks.recipes import step as step_of
@@ -321,6 +321,26 @@ def catalogue(options: argparse.Namespace) -> Result:
     return result
 
 
+def kernels(options: argparse.Namespace) -> Result:
+    """How many kernels a step starts on a GPU, which need not be there."""
+    gpu = ahead.device()
+    result = Result(
+        "kernels",
+        f"What a step compiled for {gpu.device_kind} starts: kernels and copies, and "
+        "branches, whose kernels are not counted. Temporary memory in bytes for each "
+        "byte of parameters.",
+        ["kernels"],
+    )
+    for tree in options.trees or ["transformer", "resnet50", "one"]:
+        shapes = trees.TREES[tree](options.scale)
+        for name in options.recipes or RECIPES:
+            for library, module in LIBRARIES.items():
+                row = {"tree": tree, "recipe": name, "library": library}
+                tx = RECIPES[name].build(module)
+                result.rows.append(row | ahead.kernels(tx, module, shapes, gpu))
+    return result
+
+
 def repeated(call: Any, *args: Any) -> Run:
     def run(n: int) -> None:
         for _ in range(n):
@@ -347,4 +367,5 @@ SUBJECTS = {
     "schedules": schedules,
     "eager": eager,
     "catalogue": catalogue,
+    "kernels": kernels,
 }

@@ -10,7 +10,7 @@ import pytest
 
 import gradtx
 from benchmarks import __main__ as benchmarks
-from benchmarks import device, measure, recipes, report, subjects, trees
+from benchmarks import ahead, device, measure, recipes, report, subjects, trees
 
 pytestmark = pytest.mark.usefixtures("lenient")  # Optax relies on promotion
 TINY = "--quick --repeats 1 --scale 1e-4 --seconds 1e-4 --leaves 3 --recipes sgd"
@@ -119,7 +119,22 @@ def test_every_recipe_and_schedule_is_of_both_libraries():
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
-@pytest.mark.parametrize("subject", benchmarks.SUBJECTS)
+def test_what_a_program_starts():
+    text = """HloModule m
+fused { ROOT %a = f32[] add(%x, %y) }
+
+ENTRY %main (p: f32[8]) -> f32[8] {
+  %p = f32[8]{0} parameter(0)
+  %copy.1 = f32[8]{0} copy(%p)
+  %f = (f32[8]{0}, f32[]) fusion(%copy.1), kind=kLoop, calls=%fused, metadata={}
+  %g = f32[8]{0} get-tuple-element(%f), index=0
+  ROOT %c = f32[8]{0} conditional(%g), branch_computations={%f, %h}
+}
+"""
+    assert ahead.started(text) == {"copy": 1, "fusion": 1, "conditional": 1}
+
+
+@pytest.mark.parametrize("subject", [s for s in benchmarks.SUBJECTS if s != "kernels"])
 def test_each_subject_prints_a_table_and_writes_json_and_a_figure(
     subject, tmp_path, capsys, monkeypatch
 ):

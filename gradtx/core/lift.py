@@ -18,7 +18,13 @@ from gradtx.core import tree
 from gradtx.core.check import is_number
 from gradtx.core.entrywise import LeafwiseCheck, check_treewise
 from gradtx.core.holes import around_holes, slots_of
-from gradtx.core.numerics import as_array, at_least_float32, in_dtype, widen
+from gradtx.core.numerics import (
+    as_array,
+    at_least_float32,
+    in_dtype,
+    safe_increment,
+    widen,
+)
 from gradtx.core.packed import is_stack
 from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype, widened
 from gradtx.core.roles import SHAPES, is_params, roles
@@ -62,7 +68,8 @@ def debias(decay: Any, ahead: int = 0) -> Callable[[jax.Array], jax.Array]:
 
     def correction(count: jax.Array) -> jax.Array:
         b = decay(count) if callable(decay) else decay
-        t = jnp.asarray(count, float) + (1 + ahead)
+        # By the new count, as the old one is given away: XLA would have to copy it.
+        t = jnp.asarray(safe_increment(count), float) + ahead
         if is_number(b):
             return -jnp.expm1(t * (math.log(b) if b > 0 else -math.inf))
         return -jnp.expm1(t * jnp.log1p(jnp.asarray(b, t.dtype) - 1))
