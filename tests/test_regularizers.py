@@ -223,3 +223,9 @@ def test_ista_reaches_scikit_learns_solution_and_support(alpha, l1_ratio, x64):
     (w, _), _ = jax.lax.scan(step, (start, ista.init(start)), length=10_000)
     np.testing.assert_allclose(w, expected, atol=1e-9)
     assert ((w != 0) == (expected != 0)).all()
+
+
+def test_no_decay_adds_nothing():
+    tx, p = gradtx.add_decayed_weights(0.0), jnp.array([1.0, jnp.inf])
+    u, _ = tx.update(jnp.ones(2), tx.init(p), p)
+    np.testing.assert_array_equal(u, 1.0)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.check import Decay, LearningRate, NonNegative, OneOf
+from gradtx.core.check import Decay, LearningRate, NonNegative, OneOf, is_number
 from gradtx.core.lift import kept, leafwise
 from gradtx.core.numerics import lerp
 from gradtx.core.rule import Pair
@@ -39,7 +39,7 @@ def add_decayed_weights(weight_decay: NonNegative = 0.0, mask: Any = None) -> Pa
     regularization, coupled, with the gradient of `l2(λ/2)`. It needs the parameters.
 
     Args:
-      weight_decay: λ >= 0.
+      weight_decay: λ >= 0; the number 0 adds nothing, whatever the weights are.
       mask: the leaves to decay: a tree of booleans, of which a prefix is enough, or a
         function from the parameters to one; all by default. Biases and the scales of
         norms are usually left out.
@@ -58,7 +58,9 @@ def add_decayed_weights(weight_decay: NonNegative = 0.0, mask: Any = None) -> Pa
         return AddDecayedWeightsState(count=0)
 
     def update(g, s, p, *, weight_decay):
-        return g + weight_decay * p, s
+        # XLA may not leave 0 · W out: of an infinite W it is NaN.
+        none = is_number(weight_decay) and weight_decay == 0
+        return g if none else g + weight_decay * p, s
 
     return leafwise(init, update, mask=mask, weight_decay=weight_decay)
 
