@@ -1,5 +1,6 @@
 """What is special about the elementwise optimizers that Optax has too."""
 
+import functools
 import inspect
 
 import jax
@@ -237,3 +238,18 @@ def test_the_decay_of_adan_as_a_proximal_step_may_be_a_schedule():
     us = steps(tx, [jnp.zeros(()), jnp.zeros(())], w)
     np.testing.assert_allclose(w + us[0], 2 / 1.01, rtol=1e-6)
     np.testing.assert_allclose(w + us[1], 2 / 1.011, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adadelta", "lion", "momo", "rprop", "sm3"])
+def test_the_old_state_is_written_over_without_a_copy(name):
+    """The step and the new state are told by what is new: nothing else is kept."""
+    tx = getattr(gradtx, name)(learning_rate=0.1)
+    p = jnp.ones(2**16)
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(p, state, g):
+        u, state = tx.update(g, state, p, value=1.0)
+        return gradtx.apply_updates(p, u), state
+
+    compiled = step.lower(p, tx.init(p), p).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 0.01 * p.nbytes

@@ -107,8 +107,14 @@ def scale_by_adadelta(rho: Decay = 0.9, eps: NonNegative = 1e-6) -> Pair:
 
     def update(g, s, *, rho, eps):
         e_g = lerp(s.e_g, abs_sq(g), rho)
-        u = over_root(sqrt(s.e_x + eps) * g, e_g, eps, place="inside")
-        return u, s._replace(e_g=e_g, e_x=lerp(s.e_x, abs_sq(u), rho))
+        unit = over_root(g, e_g, eps, place="inside")
+        e_x = lerp(s.e_x, (s.e_x + eps) * abs_sq(unit), rho)
+        # By the new E[u²], so that the old one is written over without a copy:
+        # (E[u²]_{t−1} + ε) / (E[g²]_t + ε)
+        #   = (E[u²]_t + ρε) / (ρ E[g²]_t + (1 − ρ) g_t² + ρε).
+        again = lerp(e_g, abs_sq(g), rho)
+        u = over_root(sqrt(e_x + rho * eps) * g, again, rho * eps, place="inside")
+        return u, s._replace(e_g=e_g, e_x=e_x)
 
     return leafwise(init, update, rho=rho, eps=eps)
 
@@ -160,9 +166,13 @@ def scale_by_rprop(
     def update(g, s, *, eta_minus, eta_plus, least, most):
         way = jnp.sign(g)
         same = way * jnp.sign(s.prev_updates)
-        up, down = eta_plus * s.step_sizes, eta_minus * s.step_sizes
-        size = jnp.where(same > 0, up, jnp.where(same < 0, down, s.step_sizes))
-        size = jnp.clip(size, least, most)
+        # Clipped before the choice: XLA would make a choice that is clipped anew in the
+        # step, from copies of the old state.
+        up, down, still = (
+            jnp.clip(eta * s.step_sizes, least, most)
+            for eta in (eta_plus, eta_minus, 1)
+        )
+        size = jnp.where(same > 0, up, jnp.where(same < 0, down, still))
         u = jnp.where(same < 0, jnp.zeros_like(g), size * way)
         u = unbounded(g, u)
         return u, s._replace(step_sizes=size, prev_updates=u)

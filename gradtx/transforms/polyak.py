@@ -153,8 +153,8 @@ def momo(
 
     def update(gs, s, ps, *, learning_rate, beta, weight_decay, lower_bound, value):
         b = jnp.where(s.count == 0, jnp.zeros_like(s.barf), beta)
-        model = _model(s, gs, ps, b, scalar_like(gs, value, "value", who))
         d = jax.tree.map(lambda m, g: lerp(m, g, b), s.exp_avg, gs)
+        model = _model(s, d, gs, ps, b, scalar_like(gs, value, "value", who))
         decay = learning_rate * weight_decay
         least = lower_bound if adapt_lower_bound else None
         sq_norm = norm(d, squared=True)
@@ -238,8 +238,8 @@ def momo_adam(
         c2,
         value,
     ):
-        model = _model(s, gs, ps, b1, scalar_like(gs, value, "value", who))
         d = jax.tree.map(lambda m, g: lerp(m, g, b1), s.exp_avg, gs)
+        model = _model(s, d, gs, ps, b1, scalar_like(gs, value, "value", who))
         v = jax.tree.map(lambda v, g: lerp(v, abs_sq(g), b2), s.exp_avg_sq, gs)
         step = jax.tree.map(lambda m, v: over_root(m, v, eps, correction=c2), d, v)
         decay = learning_rate * weight_decay
@@ -275,12 +275,11 @@ class _Model(NamedTuple):
     slope: Any  # ⟨d, x⟩
 
 
-def _model(s: Any, gs: Any, ps: Any, b: Any, value: Any) -> _Model:
-    old, new = vdot(s.exp_avg, ps).real, vdot(gs, ps).real
-    barf = lerp(s.barf, value, b)
-    # ⟨d, x⟩ − γ, without the part of the new gradient, which is the same in both.
-    lag = b * (old - s.gamma)
-    return _Model(barf, lerp(s.gamma, new, b), barf + lag, lerp(old, new, b))
+def _model(s: Any, d: Any, gs: Any, ps: Any, b: Any, value: Any) -> _Model:
+    # ⟨d, x⟩ by the new mean d: the old one is then written over without a copy.
+    slope, barf = vdot(d, ps).real, lerp(s.barf, value, b)
+    gamma = lerp(s.gamma, vdot(gs, ps).real, b)
+    return _Model(barf, gamma, barf + (slope - gamma), slope)
 
 
 def _reach(

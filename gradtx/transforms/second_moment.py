@@ -247,7 +247,10 @@ def cover() -> Encoding:
             jnp.expand_dims(bound, _others(x.ndim, i)) for i, bound in enumerate(bounds)
         ]
         nu = decay * functools.reduce(jnp.minimum, along) + weight * x
-        new = (jnp.max(nu, _others(x.ndim, i), initial=0) for i in range(len(bounds)))
+        others = (_others(x.ndim, i) for i in range(len(bounds)))
+        # Of a vector, ν itself: of max(ν, 0) XLA would compute ν anew for the step, and
+        # keep a copy of the old bound for it.
+        new = (jnp.max(nu, axes, initial=0) if axes else nu for axes in others)
         return nu, tuple(new)
 
     return Encoding(init, update)
