@@ -64,7 +64,8 @@ def test_the_updates_and_the_state_are_those_of_each_leaf(tx, holes):
     outs, state = run(stacked(tx), params(), holes)
     expected, plain = run(tx, params(), holes)
     chex.assert_trees_all_equal_shapes_and_dtypes(outs, expected)
-    chex.assert_trees_all_close(outs, expected, rtol=1e-6)
+    # Norms that are added up in another order may round a mean to another bfloat16.
+    chex.assert_trees_all_close(outs, expected, rtol=1e-6, atol=1e-8)
     inside = gradtx.unpack(state.inner_state)
     chex.assert_trees_all_close(inside, plain, rtol=1e-6, atol=1e-8)
 

@@ -2,7 +2,7 @@
 float's range, and in half precision."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,6 +13,9 @@ from gradtx.core.check import is_number
 
 Scales = tuple[jax.Array, jax.Array]  # down and up
 Sums = tuple[jax.Array, jax.Array, jax.Array]  # plain, scaled down, scaled up
+Group = Sequence[jax.Array]  # alike in shape and dtype
+
+_SMALL = 2**14  # entries: what it takes to start a loop over fewer is most of its time
 
 
 def real_dtype(dtype: Any) -> Any:
@@ -69,7 +72,7 @@ def as_array(x: Any) -> jax.Array:
 
 def _wide(x: ArrayLike) -> jax.Array:
     x = as_array(x)
-    if not jnp.issubdtype(x.dtype, jnp.inexact):
+    if not is_inexact(x.dtype):
         x = x.astype(float)
     return widen(x, at_least_float32(x.dtype))
 
@@ -240,53 +243,63 @@ def _scales(dtype: Any) -> tuple[Scales, jax.Array]:
 def _square(x: jax.Array, scale: jax.Array) -> jax.Array:
     """(scale · x)², for a scale > 0."""
     # Without the maximum, and knowing the scale or x, XLA makes scale² · x² of it.
-    y = jnp.maximum(scale * jnp.abs(x), jnp.zeros((), x.dtype))
-    return y * y
+    y = jax.lax.max(jax.lax.mul(scale, jax.lax.abs(x)), jnp.zeros((), x.dtype))
+    return jax.lax.mul(y, y)
 
 
 def _norm_in_one_pass(
     arrays: list[jax.Array], scales: Scales, least: jax.Array
 ) -> jax.Array:
     sums = (jnp.zeros((), least.dtype),) * 3
-    for x in arrays:
-        sums = _add_squares(sums, x, scales)
+    for group in _grouped(arrays):
+        sums = _add_squares(sums, group, scales)
     plain, down, up = sums
     norm = jnp.where(plain < least, jnp.sqrt(up) / scales[1], jnp.sqrt(plain))
     return jnp.where(jnp.isinf(plain), jnp.sqrt(down) / scales[0], norm)
 
 
 @jax.jit
-def _add_squares(sums: Sums, x: jax.Array, scales: Scales) -> Sums:
+def _add_squares(sums: Sums, group: Group, scales: Scales) -> Sums:
     """Add Σ|x|² and, for each scale, Σ|scale · x|²: one reduction, so one kernel."""
 
     def add(a: Sums, b: Sums) -> Sums:
         return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
-    down, up = scales
-    squares = x * x, _square(x, down), _square(x, up)
-    zeros = (jnp.zeros((), x.dtype),) * 3
-    return add(sums, jax.lax.reduce(squares, zeros, add, tuple(range(x.ndim))))
+    squares = _squares(group), *(_squares(group, scale) for scale in scales)
+    zeros = (jnp.zeros((), group[0].dtype),) * 3
+    return add(sums, jax.lax.reduce(squares, zeros, add, tuple(range(group[0].ndim))))
 
 
 def _norm_in_two_passes(
     arrays: list[jax.Array], scales: Scales, least: jax.Array
 ) -> jax.Array:
-    dtype = least.dtype
+    groups, zero = _grouped(arrays), jnp.zeros((), least.dtype)
 
-    def total(sums: Iterable[jax.Array]) -> jax.Array:
-        return sum(sums, jnp.zeros((), dtype))
+    def total(*scale: jax.Array) -> jax.Array:
+        sums = (_sum_of_squares(group, *scale) for group in groups)
+        return functools.reduce(jax.lax.add, sums, zero)
 
-    plain = total(jnp.sum(x * x) for x in arrays)
+    plain = total()
     large = jnp.isinf(plain)
 
     def scaled() -> jax.Array:
         scale = jnp.where(large, *scales)
-        small, others = _joined(arrays, dtype)
-        squares = [_square(x, scale) for x in others]
-        whole = total([jnp.sum(_square(small, scale)), *map(_frugal_sum, squares)])
-        return jnp.sqrt(whole) / scale
+        return jnp.sqrt(total(scale)) / scale
 
     return jax.lax.cond(large | (plain < least), scaled, lambda: jnp.sqrt(plain))
+
+
+@jax.jit
+def _sum_of_squares(group: Group, scale: jax.Array | None = None) -> jax.Array:
+    return (jnp.sum if scale is None else _frugal_sum)(_squares(group, scale))
+
+
+def _squares(group: Group, scale: jax.Array | None = None) -> jax.Array:
+    """|x|² or |scale · x|², summed over the arrays of a group."""
+    # In lax: there are many arrays, and jnp takes thrice as long to trace.
+    if scale is None:
+        return functools.reduce(jax.lax.add, (jax.lax.mul(x, x) for x in group))
+    return functools.reduce(jax.lax.add, (_square(x, scale) for x in group))
 
 
 @_norm.defjvp
@@ -299,22 +312,20 @@ def _norm_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
     return norm, slope
 
 
-def _joined(arrays: list[jax.Array], dtype: Any) -> tuple[jax.Array, list[jax.Array]]:
-    """Small arrays as one vector, as XLA takes long over many, and the others.
+def _grouped(arrays: list[jax.Array]) -> list[Group]:
+    """Small arrays alike in groups, to be added up entry by entry; others alone.
 
-    The vector is memory that a step must set aside: 1/128 of all of them at the most,
-    or all if that is little.
+    XLA takes long over a sum of its own for each of many. For large arrays, such sums
+    are the faster ones.
     """
-    room = sum(x.size for x in arrays)
-    room = room if room <= 2**22 else room // 128
-    small, others = [jnp.zeros(0, dtype)], []
-    for x in sorted(arrays, key=lambda x: x.size):
-        room -= x.size
-        if room >= 0 and not any(jax.typeof(x).sharding.spec):
-            small.append(x.ravel())
-        else:
-            others.append(x)
-    return jnp.concatenate(small), others
+    alike: dict[Any, list[jax.Array]] = {}
+    for x in arrays:
+        alike.setdefault(jax.typeof(x), []).append(x)
+    groups: list[Group] = []
+    for xs in alike.values():
+        n = 8 if xs[0].size <= _SMALL else 1
+        groups += [xs[i : i + n] for i in range(0, len(xs), n)]
+    return groups
 
 
 def _frugal_sum(x: jax.Array) -> jax.Array:
@@ -323,7 +334,7 @@ def _frugal_sum(x: jax.Array) -> jax.Array:
     XLA's CPU backend writes it out for a sum, but not for a sum of pairs. That adds one
     entry after the other, so its rows are kept short: sums of sums round less.
     """
-    if x.size < 2**14:
+    if x.size <= _SMALL:
         return jnp.sum(x)
     if x.ndim == 1:
         whole = x.size // 256 * 256

@@ -13,6 +13,7 @@ from gradtx.schedules.base import (
     Positive,
     StepFunction,
     fraction,
+    mixed,
     number,
     ramp,
     schedule,
@@ -151,7 +152,7 @@ def cosine_restarts_schedule(
         start, end = number(init_value), number(alpha) * number(init_value)
         peak = number(peak_factor) ** jnp.asarray(index, float)
         weight = peak * half_cosine(left)
-        return end * (1 - weight) + start * weight
+        return mixed(end, 1 - weight, start, weight)
 
     return value
 

@@ -13,6 +13,7 @@ from gradtx.schedules.base import (
     StepFunction,
     fraction,
     geometric,
+    mixed,
     number,
     schedule,
 )
@@ -80,7 +81,7 @@ def cyclic_schedule(
             weight = weight * 0.5 ** jnp.asarray(index, float)
         elif mode == "exp_range":
             weight = weight * geometric(gamma, count)
-        return number(init_value) * (1 - weight) + number(peak_value) * weight
+        return mixed(number(init_value), 1 - weight, number(peak_value), weight)
 
     return value
 

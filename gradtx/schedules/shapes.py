@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gradtx.core.check import OneOf
 from gradtx.core.numerics import sqrt
-from gradtx.schedules.base import fraction, number
+from gradtx.schedules.base import fraction, mixed, number
 
 
 def half_cosine(left: jax.Array) -> jax.Array:
@@ -40,4 +40,4 @@ def anneal(
     done = jnp.clip(count, 0, steps)
     left, gone = fraction(steps - done, steps), fraction(done, steps)
     weight = SHAPES[shape](left, gone) ** number(exponent)
-    return end * (1 - weight) + start * weight
+    return mixed(end, 1 - weight, start, weight)
