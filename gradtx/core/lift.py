@@ -22,13 +22,14 @@ from gradtx.core.numerics import (
     as_array,
     at_least_float32,
     in_dtype,
+    is_large,
     safe_increment,
     widen,
 )
 from gradtx.core.packed import is_stack
 from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype, widened
 from gradtx.core.roles import SHAPES, is_params, roles
-from gradtx.core.rule import Pair, Rule, resolve, slot_names
+from gradtx.core.rule import Pair, Rule, resolve, shared, slot_names
 
 Slots = Mapping[str, Sequence[Any]]  # of a state, leaf by leaf
 
@@ -178,6 +179,7 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
         words = rule.heard(extra)
         plan = checked(updates, state, params, words=words)
         flat, scalars = tree.flatten(updates), rule.scalars(state)
+        in_common = shared(scalars)
         ps = flat.beside(params if rule.takes_params else None)
         outs = list(flat.leaves)
         slots = {f: flat.beside(getattr(state, f)) for f in slot_names(state)}
@@ -185,8 +187,9 @@ def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> P
         for i, (how, s) in enumerate(zip(plan, states, strict=True)):
             if how is not None:
                 acts, dtype = how
-                operands = _array(outs[i]), s, _array(ps[i])
-                outs[i], new = acts(dtype, *operands, scalars, words)
+                g = _array(outs[i])
+                now = scalars if is_large(g) else in_common
+                outs[i], new = acts(dtype, g, s, _array(ps[i]), now, words)
                 for slot, x in zip(slots.values(), new, strict=True):
                     slot[i] = x
         new = _with_slots(rule.counted(state, state), slots, flat.structure)

@@ -16,6 +16,7 @@ Sums = tuple[jax.Array, jax.Array, jax.Array]  # plain, scaled down, scaled up
 Group = Sequence[jax.Array]  # alike in shape and dtype
 
 _SMALL = 2**14  # entries: what it takes to start a loop over fewer is most of its time
+_LARGE = 2**22  # entries: a kernel over more takes far longer than to start it
 
 
 def real_dtype(dtype: Any) -> Any:
@@ -201,6 +202,21 @@ def safe_increment(count: ArrayLike) -> jax.Array:
     return jnp.minimum(count, jnp.asarray(last, count.dtype) - one) + one
 
 
+def in_one_array(numbers: Sequence[jax.Array]) -> jax.Array:
+    """The same numbers, as entries of one array.
+
+    Of the loops that read one array, if it is no scalar, XLA makes one kernel for each
+    shape: on a GPU a step of many leaves then starts a fraction of the kernels.
+    """
+    twice = [*numbers, *numbers] if len(numbers) == 1 else list(numbers)
+    return jax.lax.optimization_barrier(jnp.stack(twice))[: len(numbers)]
+
+
+def is_large(x: jax.Array) -> bool:
+    """Whether a kernel of its own is as fast, and needs to hold less at a time."""
+    return x.size > _LARGE
+
+
 def norm_of(arrays: Sequence[jax.Array]) -> jax.Array:
     """√Σ|x|² over all entries of all arrays, in float32 or better.
 
@@ -250,9 +266,9 @@ def _square(x: jax.Array, scale: jax.Array) -> jax.Array:
 def _norm_in_one_pass(
     arrays: list[jax.Array], scales: Scales, least: jax.Array
 ) -> jax.Array:
-    sums = (jnp.zeros((), least.dtype),) * 3
+    sums, shared = (jnp.zeros((), least.dtype),) * 3, tuple(in_one_array(scales))
     for group in _grouped(arrays):
-        sums = _add_squares(sums, group, scales)
+        sums = _add_squares(sums, group, scales if is_large(group[0]) else shared)
     plain, down, up = sums
     norm = jnp.where(plain < least, jnp.sqrt(up) / scales[1], jnp.sqrt(plain))
     return jnp.where(jnp.isinf(plain), jnp.sqrt(down) / scales[0], norm)
