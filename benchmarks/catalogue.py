@@ -90,6 +90,15 @@ def peer(library: Any, factory: Any) -> Peer:
     raise TypeError(f"{factory.__name__} was not called: {errors[0]}")
 
 
+def compiled_afresh(make: Callable[[], Any], *args: Any) -> tuple[float, Any]:
+    """A jitted function that is made, traced, lowered and compiled; and the seconds."""
+    jax.clear_caches()
+    with measure.no_collection():
+        start = time.perf_counter()
+        made = make().lower(*args).compile()
+        return time.perf_counter() - start, made
+
+
 class Compiled(NamedTuple):
     seconds: float  # to trace, lower and compile it, from empty caches
     temporary: float  # bytes for each byte of parameters
@@ -98,12 +107,8 @@ class Compiled(NamedTuple):
 
 def compiled(peer: Peer, shapes: Any) -> Compiled:
     """A peer's step, compiled, and its parameters and state."""
-    jax.clear_caches()
     state = jax.eval_shape(peer.tx.init, shapes)
-    with measure.no_collection():
-        start = time.perf_counter()
-        step = peer.step().lower(shapes, state, shapes).compile()
-        seconds = time.perf_counter() - start
+    seconds, step = compiled_afresh(peer.step, shapes, state, shapes)
     temporary = step.memory_analysis().temp_size_in_bytes / trees.nbytes(shapes)
     params, grads = trees.normal(shapes), trees.normal(shapes, seed=1)
     carry = (params, jax.tree.map(jnp.copy, peer.tx.init(params)))  # to be given away

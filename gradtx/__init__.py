@@ -20,14 +20,8 @@ from gradtx import (
 from gradtx.core.call import recorded
 from gradtx.core.check import Decay, Hyper, LearningRate, NonNegative
 from gradtx.core.lift import debias, leafwise, treewise, zeros_like
-from gradtx.core.numerics import (
-    abs_sq,
-    global_norm,
-    lerp,
-    safe_increment,
-    safe_norm,
-    safe_root_mean_squares,
-)
+from gradtx.core.norms import global_norm, safe_norm, safe_root_mean_squares
+from gradtx.core.numerics import abs_sq, lerp, safe_increment
 from gradtx.core.packed import Packed, unpack
 from gradtx.core.packing import pack
 from gradtx.core.rule import Pair

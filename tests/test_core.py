@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gradtx
+from gradtx.core import kernels
 
 W = {"a": jnp.array([1.0, -2.0]), "b": jnp.array(0.5)}
 
@@ -513,3 +514,33 @@ def test_a_hole_after_an_array_is_a_hole():
         assert [x is None for x in u] == [x is None for x in g]
     with pytest.raises(ValueError, match=r"updates\[1\] has shape \(3,\)"):
         tx.update([p, jnp.ones(3)], state, [p, p])
+
+
+def test_small_leaves_read_the_scalars_of_a_step_from_one_array():
+    tx = gradtx.scale_by_adam()
+    sizes = {"a": 3, "b": 4, "large": kernels.LARGE + 1}
+    g = {name: jax.ShapeDtypeStruct((n,), jnp.float32) for name, n in sizes.items()}
+    jaxpr = jax.make_jaxpr(tx.update)(g, jax.eval_shape(tx.init, g)).jaxpr
+    (barrier,) = (e for e in jaxpr.eqns if e.primitive.name == "optimization_barrier")
+    from_array = set(barrier.outvars)
+    calls = {}
+    for eqn in jaxpr.eqns:
+        shape = eqn.outvars[0].aval.shape
+        if from_array & {v for v in eqn.invars if not hasattr(v, "val")}:
+            calls[shape] = True
+            from_array |= set(eqn.outvars) if shape in ((), (1,), (2,)) else set()
+    assert {(3,), (4,)} <= calls.keys()
+    assert (kernels.LARGE + 1,) not in calls
+
+
+def test_scalars_keep_their_dtypes_in_one_array(x64):
+    numbers = {
+        "a": jnp.float32(0.1),
+        "b": jnp.float64(0.2),
+        "c": jnp.float32(0.3),
+        "weak": jnp.asarray(0.4),
+    }
+    found = jax.jit(kernels.shared)(numbers)
+    assert found == numbers
+    for name, x in numbers.items():
+        assert (found[name].dtype, found[name].weak_type) == (x.dtype, x.weak_type)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.core import numerics
+from gradtx.core import norms
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
 sys.path.insert(0, str(REFERENCE))
@@ -228,7 +228,7 @@ def test_either_way_to_a_norm(way, value, dtype, x64):
     shapes = [(), *[(3,)] * 20, (150, 40), (2, 5, 1700)]
     arrays = [rng.uniform(-1, 1, shape) for shape in shapes]
     exact = np.sqrt(sum(np.sum(x**2) for x in arrays)) * value
-    norm = jax.jit(lambda xs: getattr(numerics, way)(xs, *numerics._scales(dtype)))
+    norm = jax.jit(lambda xs: getattr(norms, way)(xs, *norms._scales(dtype)))
     found = norm([jnp.asarray(x * value, dtype) for x in arrays])
     assert found.dtype == dtype
     expected = exact if exact < jnp.finfo(dtype).max else np.inf * exact

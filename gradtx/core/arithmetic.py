@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import numerics
+from gradtx.core.norms import norm_of
 from gradtx.core.numerics import abs_sq, as_array
 from gradtx.core.promotion import (
     as_dtype,
@@ -210,7 +210,7 @@ def norm(
     if ord in (None, 2):
         if squared:
             return sum([as_dtype(abs_sq(x), dtype) for x in arrays])
-        return numerics.norm_of(arrays)
+        return norm_of(arrays)
     sizes = [as_dtype(jnp.abs(x), dtype) for x in arrays]
     if ord == 1:
         result = sum(sizes)

@@ -18,18 +18,18 @@ from gradtx.core import tree
 from gradtx.core.check import is_number
 from gradtx.core.entrywise import LeafwiseCheck, check_treewise
 from gradtx.core.holes import around_holes, slots_of
+from gradtx.core.kernels import is_large, shared
 from gradtx.core.numerics import (
     as_array,
     at_least_float32,
     in_dtype,
-    is_large,
     safe_increment,
     widen,
 )
 from gradtx.core.packed import is_stack
 from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype, widened
 from gradtx.core.roles import SHAPES, is_params, roles
-from gradtx.core.rule import Pair, Rule, resolve, shared, slot_names
+from gradtx.core.rule import Pair, Rule, resolve, slot_names
 
 Slots = Mapping[str, Sequence[Any]]  # of a state, leaf by leaf
 

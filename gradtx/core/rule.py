@@ -13,7 +13,6 @@ from gradtx.core.check import is_number, show
 from gradtx.core.extra import declare, refuse_unknown
 from gradtx.core.numerics import (
     as_array,
-    in_one_array,
     is_inexact,
     is_real,
     safe_increment,
@@ -145,21 +144,6 @@ def check_fields(who: Any, state: Any, expected: Any) -> None:
 def resolve(who: Any, hypers: Mapping[str, Any], count: Any) -> dict[str, Any]:
     """The hyperparameters at a step: plain numbers as they are, others as scalars."""
     return {name: _scalar(who, name, h, count) for name, h in hypers.items()}
-
-
-def shared(scalars: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """The same scalars, if they are traced as entries of one array of each dtype."""
-    out = dict(scalars)
-    for dtype in {x.dtype for x in out.values()}:
-        names = [n for n, x in out.items() if x.dtype == dtype and _is_traced(x)]
-        if names:
-            array = in_one_array([out[name] for name in names])
-            out |= dict(zip(names, array, strict=True))
-    return out
-
-
-def _is_traced(x: jax.Array) -> bool:
-    return isinstance(x, jax.core.Tracer) and not x.weak_type
 
 
 def _scalar(who: Any, name: str, hyper: Any, count: Any) -> Any:

@@ -10,15 +10,8 @@ from jax.typing import ArrayLike
 from gradtx.core.call import calling, refuse
 from gradtx.core.check import NonNegative
 from gradtx.core.lift import leafwise, treewise
-from gradtx.core.numerics import (
-    as_array,
-    at_least_float32,
-    in_dtype,
-    norm_of,
-    safe_root_mean_squares,
-    sqrt,
-    widen,
-)
+from gradtx.core.norms import norm_of, safe_root_mean_squares
+from gradtx.core.numerics import as_array, at_least_float32, in_dtype, sqrt, widen
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import transformation
 from gradtx.core.tree import check_shape

@@ -18,15 +18,8 @@ from gradtx.core.check import (
     PositiveConstant,
 )
 from gradtx.core.lift import debias, kept, scalar_like, treewise, zeros_like
-from gradtx.core.numerics import (
-    abs_sq,
-    divide,
-    global_norm,
-    lerp,
-    over_root,
-    sqrt,
-    unbounded,
-)
+from gradtx.core.norms import global_norm
+from gradtx.core.numerics import abs_sq, divide, lerp, over_root, sqrt, unbounded
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Params, Updates, transformation
 from gradtx.core.tuples import Betas

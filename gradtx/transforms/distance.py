@@ -15,7 +15,8 @@ from gradtx.core.check import (
     PositiveConstant,
 )
 from gradtx.core.lift import kept, scalar_like, treewise
-from gradtx.core.numerics import divide, global_norm, sqrt
+from gradtx.core.norms import global_norm
+from gradtx.core.numerics import divide, sqrt
 from gradtx.core.rule import Pair, resolve
 from gradtx.core.transformation import Params, transformation
 from gradtx.core.tuples import TupleOf

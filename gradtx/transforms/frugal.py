@@ -19,13 +19,8 @@ from gradtx.core.check import (
     is_number,
 )
 from gradtx.core.lift import is_first, leafwise, zeros_like
-from gradtx.core.numerics import (
-    abs_sq,
-    divide,
-    lerp,
-    safe_root_mean_squares,
-    sqrt,
-)
+from gradtx.core.norms import safe_root_mean_squares
+from gradtx.core.numerics import abs_sq, divide, lerp, sqrt
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 from gradtx.transforms.clipping import shrinkage

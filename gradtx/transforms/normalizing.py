@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from gradtx.core.call import refuse
 from gradtx.core.check import Hyper, NonNegative
 from gradtx.core.lift import leafwise, treewise
-from gradtx.core.numerics import divide, norm_of
+from gradtx.core.norms import norm_of
+from gradtx.core.numerics import divide
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import init_empty_state, transformation
 

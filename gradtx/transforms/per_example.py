@@ -9,7 +9,8 @@ from jax.typing import ArrayLike
 
 from gradtx.core import tree
 from gradtx.core.check import is_number, show
-from gradtx.core.numerics import as_array, at_least_float32, norm_of, widen
+from gradtx.core.norms import norm_of
+from gradtx.core.numerics import as_array, at_least_float32, widen
 from gradtx.transforms.clipping import shrinkage
 
 __all__ = [

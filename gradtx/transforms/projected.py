@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from gradtx.core.call import refuse
 from gradtx.core.check import Decay, Hyper, NonNegative
 from gradtx.core.lift import debias, leafwise, zeros_like
-from gradtx.core.numerics import abs_sq, divide, lerp, norm_along, norm_of, over_root
+from gradtx.core.norms import norm_along, norm_of
+from gradtx.core.numerics import abs_sq, divide, lerp, over_root
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, init_empty_state, transformation
 from gradtx.transforms.second_moment import squares_like

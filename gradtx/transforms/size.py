@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from gradtx.core.check import NonNegative, OneOf
 from gradtx.core.lift import leafwise, treewise
-from gradtx.core.numerics import divide, norm_of, safe_root_mean_squares
+from gradtx.core.norms import norm_of, safe_root_mean_squares
+from gradtx.core.numerics import divide
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import transformation
 from gradtx.transforms.clipping import shrinkage, unit_size, unitwise_norm

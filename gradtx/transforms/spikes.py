@@ -8,13 +8,8 @@ import jax.numpy as jnp
 
 from gradtx.core.check import Decay, NonNegative, OneOf, Steps, StepsOrZero
 from gradtx.core.lift import debias, leafwise, zeros_like
-from gradtx.core.numerics import (
-    abs_sq,
-    lerp,
-    over_root,
-    safe_root_mean_squares,
-    sqrt,
-)
+from gradtx.core.norms import safe_root_mean_squares
+from gradtx.core.numerics import abs_sq, lerp, over_root, sqrt
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
 from gradtx.transforms.second_moment import squares_like

@@ -10,7 +10,8 @@ from gradtx.core import tree
 from gradtx.core.call import calling, checked
 from gradtx.core.check import Function
 from gradtx.core.entrywise import LeafwiseCheck
-from gradtx.core.numerics import divide, norm_of
+from gradtx.core.norms import norm_of
+from gradtx.core.numerics import divide
 from gradtx.core.packed import is_stack
 from gradtx.core.precision import rounding, wide_enough
 from gradtx.core.rule import Pair

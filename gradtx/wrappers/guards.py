@@ -17,7 +17,8 @@ from jax.typing import ArrayLike
 from gradtx.core.call import calling
 from gradtx.core.check import Function, StepsOrZero
 from gradtx.core.extra import declare, passed_on
-from gradtx.core.numerics import as_array, global_norm, safe_increment
+from gradtx.core.norms import global_norm
+from gradtx.core.numerics import as_array, safe_increment
 from gradtx.core.precision import rounding, zero_updates
 from gradtx.core.rule import Pair, check_flag, check_leaves, resolve
 from gradtx.core.transformation import (

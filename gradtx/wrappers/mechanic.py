@@ -9,7 +9,8 @@ from gradtx.core.arithmetic import vdot
 from gradtx.core.call import calling
 from gradtx.core.check import NonNegative, PositiveConstant, Steps
 from gradtx.core.lift import kept, scalar_like, treewise
-from gradtx.core.numerics import divide, global_norm, sqrt
+from gradtx.core.norms import global_norm
+from gradtx.core.numerics import divide, sqrt
 from gradtx.core.precision import wide_enough
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import (
