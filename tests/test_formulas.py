@@ -219,6 +219,14 @@ def test_the_norm_of_constants_inside_a_program(value):
     np.testing.assert_allclose(jax.jit(norms)(), 3**0.5 * value, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("value", "rtol"), [(1.0, 2e-7), (1e25, 1000 * 2**-25)])
+def test_the_error_of_a_norm(value, rtol):
+    x = np.random.default_rng(0).uniform(size=(1000, 1000)).astype(np.float32)
+    g = {"a": np.float32(value) * x, "b": np.full((1000, 1000), value, np.float32)}
+    exact = np.sqrt(sum(np.sum(np.square(x, dtype=np.float64)) for x in g.values()))
+    np.testing.assert_allclose(jax.jit(gradtx.global_norm)(g), exact, rtol=rtol)
+
+
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 @pytest.mark.parametrize("value", [0.0, 1e-36, 1e-25, 1.0, 1e25, 1e38, np.inf, np.nan])
 @pytest.mark.parametrize("way", ["_norm_in_one_pass", "_norm_in_two_passes"])
