@@ -101,20 +101,11 @@ def _cbrt_jvp(primals: Any, tangents: Any) -> Any:
     return y, dx * divide(jnp.ones_like(y), 3 * y * y)
 
 
-@jax.custom_jvp
 def divide(x: jax.Array, y: jax.Array) -> jax.Array:
     """x / y, and 0 where y = 0, with derivative 0 there."""
     zero = y == 0
-    return jnp.where(zero, jnp.zeros_like(x), x / jnp.where(zero, jnp.ones_like(y), y))
-
-
-@divide.defjvp
-def _divide_jvp(primals: Any, tangents: Any) -> Any:
-    (x, y), (dx, dy) = primals, tangents
-    q, zero = divide(x, y), y == 0
-    # Not by y²: of a small y, that is 0.
-    change = (dx - q * dy) / jnp.where(zero, jnp.ones_like(y), y)
-    return q, jnp.where(zero, jnp.zeros_like(change), change)
+    q = _quotient(x, jnp.where(zero, jnp.ones_like(y), y))
+    return jnp.where(zero, jnp.zeros_like(q), q)
 
 
 @jax.custom_jvp

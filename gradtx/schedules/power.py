@@ -1,6 +1,6 @@
 """Powers of the step: schedules that know no end."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +96,12 @@ def power_schedule(
     return value
 
 
+def power_decay(step: jax.Array, exponent: Any) -> jax.Array:
+    """1 − (t + 1)^−c: Adafactor's decay of the mean square, 0 at the first update."""
+    # A float first: the greatest of the integers has no next.
+    return 1 - (jnp.asarray(step, float) + 1) ** -exponent
+
+
 @schedule
 def increasing_decay_schedule(
     exponent: Positive = 0.8, max_value: BelowOne | None = None
@@ -124,8 +130,7 @@ def increasing_decay_schedule(
     """
 
     def value(count: jax.Array) -> jax.Array:
-        # A float first: the greatest of the integers has no next.
-        now = 1 - (jnp.asarray(count, float) + 1) ** -number(exponent)
+        now = power_decay(count, number(exponent))
         one = jnp.ones((), now.dtype)
         now = jnp.minimum(now, jnp.nextafter(one, 0 * one))
         return now if max_value is None else jnp.minimum(now, number(max_value))

@@ -4,7 +4,7 @@ Each is a rule like Adam's or RMSProp's with another estimator of the mean squar
 `second_moment`). `scale_by_adam(second_moment=...)` is Adam-mini's.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from gradtx.core.norms import safe_root_mean_squares
 from gradtx.core.numerics import abs_sq, divide, lerp, sqrt
 from gradtx.core.rule import Pair
 from gradtx.core.transformation import Updates, transformation
+from gradtx.schedules.power import power_decay
 from gradtx.transforms.clipping import shrinkage
 from gradtx.transforms.second_moment import (
     RankOne,
@@ -69,11 +70,6 @@ class ScaleByCAMEState(NamedTuple):
     mu: Updates  # mean update
     nu: Updates  # mean squared gradient, factored
     instability: Updates  # mean squared deviation of the update, factored
-
-
-def power_decay(step: jax.Array, exponent: Any) -> jax.Array:
-    """1 − (t + 1)^−c: Adafactor's decay of the mean square, 0 at the first update."""
-    return 1 - (jnp.asarray(step, float) + 1) ** -exponent
 
 
 @transformation
