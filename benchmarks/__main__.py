@@ -92,7 +92,9 @@ def main(argv: list[str] | None = None) -> int:
 
     from benchmarks import measure, report, subjects
 
-    names = ALL if "all" in options.subjects else options.subjects
+    names = list(dict.fromkeys(options.subjects))
+    if "all" in names:
+        names = [*ALL, *(name for name in names if name not in ("all", *ALL))]
     machine, out, results = measure.machine(), report.console(), []
     for key, value in machine.items():
         out.print(f"- {key}: {value}", soft_wrap=True)

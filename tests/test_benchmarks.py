@@ -165,6 +165,17 @@ def test_torch_steps_where_it_has_the_variant():
     run(2)
 
 
+def test_all_takes_further_subjects_too(monkeypatch):
+    asked = []
+    for name in benchmarks.SUBJECTS:
+        result = measure.Result(name, "", [], [{"name": name}])
+        monkeypatch.setitem(
+            subjects.SUBJECTS, name, lambda _, r=result: asked.append(r.title) or r
+        )
+    assert benchmarks.main(["packed", "all", "step"]) == 0
+    assert asked == [*benchmarks.ALL, "packed"]
+
+
 @pytest.mark.parametrize("wrong", [["all", "--repeats", "0"], ["fast"], []])
 def test_wrong_options_are_refused(wrong, capsys):
     with pytest.raises(SystemExit):
