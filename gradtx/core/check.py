@@ -241,6 +241,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_zero(value: Any) -> bool:
+    """Whether it is the number 0, and so known before any array is."""
+    return is_number(value) and value == 0
+
+
 def _is_finite(value: Any) -> bool:
     try:
         return math.isfinite(value)

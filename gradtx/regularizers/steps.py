@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.check import Decay, LearningRate, NonNegative, OneOf, is_number
+from gradtx.core.check import Decay, LearningRate, NonNegative, OneOf, is_zero
 from gradtx.core.lift import kept, leafwise
 from gradtx.core.numerics import lerp
 from gradtx.core.rule import Pair
@@ -59,8 +59,7 @@ def add_decayed_weights(weight_decay: NonNegative = 0.0, mask: Any = None) -> Pa
 
     def update(g, s, p, *, weight_decay):
         # XLA may not leave 0 · W out: of an infinite W it is NaN.
-        none = is_number(weight_decay) and weight_decay == 0
-        return g if none else g + weight_decay * p, s
+        return g if is_zero(weight_decay) else g + weight_decay * p, s
 
     return leafwise(init, update, mask=mask, weight_decay=weight_decay)
 

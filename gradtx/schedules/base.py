@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from gradtx.core.call import Value, recorded
-from gradtx.core.check import Constant, Number, Whole, is_number
+from gradtx.core.check import Constant, Number, Whole, is_number, is_zero
 
 P = ParamSpec("P")
 StepFunction = Callable[[jax.Array], Any]
@@ -92,9 +92,9 @@ def ramp(start: Any, stop: Any, count: jax.Array, steps: int) -> Any:
 def mixed(x: Any, x_weight: Any, y: Any, y_weight: Any) -> Any:
     """x · x_weight + y · y_weight, without what is known to be 0: XLA, which may not
     leave it out, computes a cheap schedule anew in the loop of every leaf."""
-    if is_number(x) and x == 0:
+    if is_zero(x):
         return y * y_weight
-    if is_number(y) and y == 0:
+    if is_zero(y):
         return x * x_weight
     return x * x_weight + y * y_weight
 

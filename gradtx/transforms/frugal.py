@@ -16,7 +16,7 @@ from gradtx.core.check import (
     Function,
     NonNegative,
     Steps,
-    is_number,
+    is_zero,
 )
 from gradtx.core.lift import is_first, leafwise, zeros_like
 from gradtx.core.norms import safe_root_mean_squares
@@ -217,7 +217,7 @@ def scale_by_novograd(
         "eps_root": eps_root,
         "is_first": is_first,
     }
-    if is_number(weight_decay) and weight_decay == 0:
+    if is_zero(weight_decay):
         return leafwise(init, update, **hypers)
     return leafwise(init, update_decaying, weight_decay=weight_decay, **hypers)
 
