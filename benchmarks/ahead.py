@@ -8,7 +8,8 @@ import jax
 from jax.experimental import topologies
 
 from benchmarks import trees
-from benchmarks.recipes import step
+from benchmarks.device import is_gpu
+from benchmarks.recipes import Recipe, compiled
 
 # What XLA asks of a device to compile for it: here an H100 (SXM), by its data sheet.
 H100 = """
@@ -42,7 +43,7 @@ STARTED = ("fusion", "copy", "custom-call", "sort", "conditional", "while")
 
 def device() -> Any:
     """The GPU that is there, or one to compile for."""
-    if jax.default_backend() == "gpu":
+    if is_gpu():
         return jax.devices()[0]
     try:
         found = topologies.get_topology_desc(
@@ -56,18 +57,6 @@ def device() -> Any:
     return found.devices[0]
 
 
-def compiled(tx: Any, library: Any, shapes: Any, device: Any) -> Any:
-    """A transformation's step, compiled for a device."""
-    where = jax.sharding.SingleDeviceSharding(device)
-
-    def there(tree: Any) -> Any:
-        return jax.tree.map(lambda x: x.update(sharding=where), tree)
-
-    params = there(shapes)
-    state = there(jax.eval_shape(tx.init, shapes))
-    return step(library, tx).lower(params, state, params).compile()
-
-
 def started(text: str) -> Counter[str]:
     """What a compiled program's entry starts, by kind; nearly each is one kernel."""
     entry = text[text.index("\nENTRY") :]
@@ -75,9 +64,10 @@ def started(text: str) -> Counter[str]:
     return Counter(kind for kind in found if kind in STARTED)
 
 
-def kernels(tx: Any, library: Any, shapes: Any, device: Any) -> dict[str, float]:
+def kernels(library: Any, recipe: Recipe, shapes: Any, device: Any) -> dict[str, float]:
     """The kernels, branches and temporary memory of a step."""
-    made = compiled(tx, library, shapes, device)
+    where = jax.sharding.SingleDeviceSharding(device)
+    made = compiled(library, recipe, shapes, where)
     kinds = started(made.as_text())
     branches = kinds.pop("conditional", 0) + kinds.pop("while", 0)
     temporary = made.memory_analysis().temp_size_in_bytes / trees.nbytes(shapes)

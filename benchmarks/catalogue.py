@@ -90,12 +90,12 @@ def peer(library: Any, factory: Any) -> Peer:
     raise TypeError(f"{factory.__name__} was not called: {errors[0]}")
 
 
-def compiled_afresh(make: Callable[[], Any], *args: Any) -> tuple[float, Any]:
-    """A jitted function that is made, traced, lowered and compiled; and the seconds."""
+def compiled_afresh(jitted: Any, *args: Any) -> tuple[float, Any]:
+    """The seconds to trace, lower and compile a function from empty caches, and it."""
     jax.clear_caches()
     with measure.no_collection():
         start = time.perf_counter()
-        made = make().lower(*args).compile()
+        made = jitted.lower(*args).compile()
         return time.perf_counter() - start, made
 
 
@@ -108,15 +108,8 @@ class Compiled(NamedTuple):
 def compiled(peer: Peer, shapes: Any) -> Compiled:
     """A peer's step, compiled, and its parameters and state."""
     state = jax.eval_shape(peer.tx.init, shapes)
-    seconds, step = compiled_afresh(peer.step, shapes, state, shapes)
+    seconds, step = compiled_afresh(peer.step(), shapes, state, shapes)
     temporary = step.memory_analysis().temp_size_in_bytes / trees.nbytes(shapes)
     params, grads = trees.normal(shapes), trees.normal(shapes, seed=1)
     carry = (params, jax.tree.map(jnp.copy, peer.tx.init(params)))  # to be given away
-
-    def run(n: int) -> None:
-        nonlocal carry
-        for _ in range(n):
-            carry = step(*carry, grads)
-        jax.block_until_ready(carry)
-
-    return Compiled(seconds, temporary, run)
+    return Compiled(seconds, temporary, measure.steps(step, carry, grads))

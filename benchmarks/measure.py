@@ -80,6 +80,18 @@ def timed(run: Run, n: int) -> float:
     return time.perf_counter() - start
 
 
+def steps(step: Callable[..., Any], carry: tuple[Any, ...], *args: Any) -> Run:
+    """Steps that give away what they carry, and go on with what they return."""
+
+    def run(n: int) -> None:
+        nonlocal carry
+        for _ in range(n):
+            carry = step(*carry, *args)
+        jax.block_until_ready(carry)
+
+    return run
+
+
 def interleaved(
     peers: Mapping[str, Run],
     repeats: int,

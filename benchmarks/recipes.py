@@ -106,6 +106,14 @@ def step(library: Any, tx: Any) -> Any:
     return jax.jit(step, donate_argnums=(0, 1))
 
 
+def compiled(library: Any, recipe: Recipe, shapes: Any, where: Any = None) -> Any:
+    """A recipe's step, compiled from shapes alone; `where`: for what sharding."""
+    tx = recipe.build(library)
+    state = jax.eval_shape(tx.init, shapes)
+    params, state = jax.tree.map(lambda x: x.update(sharding=where), (shapes, state))
+    return step(library, tx).lower(params, state, params).compile()
+
+
 def least_bytes(recipe: Recipe, shapes: Any) -> int:
     """What a step must move: read and write params and state, read gradients."""
     state = jax.eval_shape(recipe.build(gradtx).init, shapes)

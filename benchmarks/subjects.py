@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,7 +17,14 @@ import gradtx
 from benchmarks import ahead, device, measure, trees
 from benchmarks import catalogue as shared
 from benchmarks.measure import Result, Run
-from benchmarks.recipes import LIBRARIES, RECIPES, SCHEDULES, Recipe, least_bytes
+from benchmarks.recipes import (
+    LIBRARIES,
+    RECIPES,
+    SCHEDULES,
+    Recipe,
+    compiled,
+    least_bytes,
+)
 from benchmarks.recipes import step as step_of
 
 CLOCKS: dict[str, Any] = {"wall": measure.timed, "device": device.busy}
@@ -41,7 +49,8 @@ def step(options: argparse.Namespace) -> Result:
             recipe = RECIPES[name]
             moved = least_bytes(recipe, shapes)
             peers = peers_of(recipe, shapes, moved)
-            for clock, times in times_of(peers, options).items():
+            by_clock, counted = times_of(peers, options), kernels_of(peers)
+            for clock, times in by_clock.items():
                 ours, limit = times["gradtx"], measure.spread(times["limit"])
                 row = {
                     "tree": tree,
@@ -52,7 +61,7 @@ def step(options: argparse.Namespace) -> Result:
                 for peer in ("optax", "limit", *TORCH):
                     row[f"ours/{peer}"] = measure.ratio(ours, times.get(peer))
                 row["limit (GB/s)"] = moved / limit.median / 1e9
-                result.rows.append(row | kernels_of(peers))
+                result.rows.append(row | counted)
     return result
 
 
@@ -92,32 +101,16 @@ def peers_of(recipe: Recipe, shapes: Any, moved: int) -> dict[str, Run]:
 
 def jax_steps(library: Any, tx: Any, shapes: Any) -> Run:
     params, grads = trees.normal(shapes), trees.normal(shapes, seed=1)
-    step, carry = step_of(library, tx), (params, tx.init(params))
-
-    def run(n: int) -> None:
-        nonlocal carry
-        for _ in range(n):
-            carry = step(*carry, grads)
-        jax.block_until_ready(carry)
-
-    return run
+    return measure.steps(step_of(library, tx), (params, tx.init(params)), grads)
 
 
 def triad(moved: int) -> Run:
     """x ← x + s·y in place: 12 bytes for each entry."""
-    step = jax.jit(lambda x, y: x + 1e-6 * y, donate_argnums=0)
+    step = jax.jit(lambda x, y: (x + 1e-6 * y,), donate_argnums=0)
     size = max(1, moved // 12)
     if size > 1024:
         size -= size % 1024  # so that entries are read four at a time
-    x, y = jnp.ones(size), jnp.ones(size)
-
-    def run(n: int) -> None:
-        nonlocal x
-        for _ in range(n):
-            x = step(x, y)
-        x.block_until_ready()
-
-    return run
+    return measure.steps(step, (jnp.ones(size),), jnp.ones(size))
 
 
 def torch_steps(recipe: Recipe, shapes: Any, how: dict[str, bool]) -> Run | None:
@@ -207,20 +200,25 @@ def memory(options: argparse.Namespace) -> Result:
         "By the compiler's account, in bytes for each byte of parameters; exact.",
         ["temporary"],
     )
+    for row, *program in programs(options):
+        result.rows.append(row | memory_of(*program))
+    return result
+
+
+def programs(options: argparse.Namespace) -> Iterator[tuple[Any, Any, Recipe, Any]]:
+    """The start of a row, and the library, the recipe and the shapes that it is of."""
     for tree in options.trees or ["transformer", "resnet50", "one"]:
         shapes = trees.TREES[tree](options.scale)
         for name in options.recipes or RECIPES:
             for library, module in LIBRARIES.items():
                 row = {"tree": tree, "recipe": name, "library": library}
-                result.rows.append(row | memory_of(module, RECIPES[name], shapes))
-    return result
+                yield row, module, RECIPES[name], shapes
 
 
 def memory_of(library: Any, recipe: Recipe, shapes: Any) -> dict[str, float]:
-    tx = recipe.build(library)
-    state = jax.eval_shape(tx.init, shapes)
-    compiled = step_of(library, tx).lower(shapes, state, shapes).compile()
-    found, params = compiled.memory_analysis(), trees.nbytes(shapes)
+    state = jax.eval_shape(recipe.build(library).init, shapes)
+    found = compiled(library, recipe, shapes).memory_analysis()
+    params = trees.nbytes(shapes)
     return {
         "state bytes/parameter": trees.nbytes(state) / trees.size(shapes),
         "arguments": found.argument_size_in_bytes / params,
@@ -309,7 +307,8 @@ def catalogue(options: argparse.Namespace) -> Result:
             made = {k: shared.compiled(peer, shapes) for k, peer in peers.items()}
             runs = {library: step.run for library, step in made.items()}
             ours, theirs = made["gradtx"], made["optax"]
-            for clock, times in times_of(runs, options).items():
+            by_clock, counted = times_of(runs, options), kernels_of(runs)
+            for clock, times in by_clock.items():
                 row = {
                     "tree": tree,
                     "optimizer": name,
@@ -321,7 +320,7 @@ def catalogue(options: argparse.Namespace) -> Result:
                     "compile (s)": ours.seconds,
                     "compile ours/optax": ours.seconds / theirs.seconds,
                 }
-                result.rows.append(row | kernels_of(runs))
+                result.rows.append(row | counted)
     if left_out:
         result.note += f" Left out: {'; '.join(dict.fromkeys(left_out))}."
     return result
@@ -337,13 +336,8 @@ def kernels(options: argparse.Namespace) -> Result:
         "byte of parameters.",
         ["kernels"],
     )
-    for tree in options.trees or ["transformer", "resnet50", "one"]:
-        shapes = trees.TREES[tree](options.scale)
-        for name in options.recipes or RECIPES:
-            for library, module in LIBRARIES.items():
-                row = {"tree": tree, "recipe": name, "library": library}
-                tx = RECIPES[name].build(module)
-                result.rows.append(row | ahead.kernels(tx, module, shapes, gpu))
+    for row, *program in programs(options):
+        result.rows.append(row | ahead.kernels(*program, gpu))
     return result
 
 
@@ -393,15 +387,8 @@ def trained(library: Any, tx: Any, shapes: Any, pack: Any = None) -> tuple[float
     params = pack(params) if pack else params
     carry = (params, tx.init(params))
     jitted = jax.jit(step, donate_argnums=(0, 1))
-    seconds, compiled = shared.compiled_afresh(lambda: jitted, *carry)
-
-    def run(n: int) -> None:
-        nonlocal carry
-        for _ in range(n):
-            carry = compiled(*carry)
-        jax.block_until_ready(carry)
-
-    return seconds, run
+    seconds, made = shared.compiled_afresh(jitted, *carry)
+    return seconds, measure.steps(made, carry)
 
 
 def repeated(call: Any, *args: Any) -> Run:

@@ -523,13 +523,13 @@ def test_small_leaves_read_the_scalars_of_a_step_from_one_array():
     jaxpr = jax.make_jaxpr(tx.update)(g, jax.eval_shape(tx.init, g)).jaxpr
     (barrier,) = (e for e in jaxpr.eqns if e.primitive.name == "optimization_barrier")
     from_array = set(barrier.outvars)
-    calls = {}
+    calls = set()
     for eqn in jaxpr.eqns:
         shape = eqn.outvars[0].aval.shape
         if from_array & {v for v in eqn.invars if not hasattr(v, "val")}:
-            calls[shape] = True
+            calls.add(shape)
             from_array |= set(eqn.outvars) if shape in ((), (1,), (2,)) else set()
-    assert {(3,), (4,)} <= calls.keys()
+    assert {(3,), (4,)} <= calls
     assert (kernels.LARGE + 1,) not in calls
 
 
