@@ -49,7 +49,8 @@ for module in sorted(REFERENCE.glob("numpy_*.py")):
 def test_equals_the_transcription(name, x64):
     tx, transcription = TRANSCRIBED[name]
     expected = np.stack(list(transcription(start())))
-    np.testing.assert_allclose(path(tx), expected, rtol=1e-12)
+    # Entries are of order 1; next to a crossing of zero, rounding differs by CPU.
+    np.testing.assert_allclose(path(tx), expected, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", OPTAX)

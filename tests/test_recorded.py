@@ -289,7 +289,10 @@ def test_equals_the_recorded_trajectory(name, x64):
         expected = expected if isinstance(at, dict) else [expected]
         for leaf, value in zip(leaves, expected, strict=True):
             assert leaf.dtype == jnp.float64
-            np.testing.assert_allclose(leaf, value, rtol=1e-11, err_msg=f"step {t}")
+            # Entries are of order 1; near a crossing of zero, rounding differs by CPU.
+            np.testing.assert_allclose(
+                leaf, value, rtol=1e-11, atol=1e-13, err_msg=f"step {t}"
+            )
 
 
 def test_every_recorded_trajectory_is_compared_or_differs_for_a_reason():
