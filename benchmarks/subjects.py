@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import optax
 
 import gradtx
-from benchmarks import ahead, device, measure, trees
-from benchmarks import catalogue as shared
+from benchmarks import ahead, catalogue as shared, device, measure, trees
 from benchmarks.measure import Result, Run
 from benchmarks.recipes import (
     LIBRARIES,
@@ -24,8 +23,8 @@ from benchmarks.recipes import (
     Recipe,
     compiled,
     least_bytes,
+    step as step_of,
 )
-from benchmarks.recipes import step as step_of
 
 CLOCKS: dict[str, Any] = {"wall": measure.timed, "device": device.busy}
 WAITS = (

@@ -2,25 +2,22 @@
 
     python docs/make_catalogue.py
 
-What it says is taken from the docstrings, from the rows that the laws are tested with
-(tests/catalogue.py) and from the transformations themselves.
+What it says is taken from the docstrings and from the transformations themselves.
 """
 
 import inspect
 import pathlib
 import re
-import sys
+import typing
+from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+import gradtx
+
 ROOT = pathlib.Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-
-from catalogue import ROWS  # noqa: E402
-
-import gradtx  # noqa: E402
-
 PAGE = ROOT / "docs" / "catalogue.md"
 LAYER = {
     "kernel": jax.ShapeDtypeStruct((1024, 1024), jnp.float32),
@@ -31,18 +28,65 @@ ROOMS = {
     "Steps of a chain": gradtx.transforms,
     "Regularizers' steps": gradtx.regularizers,
     "Wrappers": gradtx.wrappers,
+    "Layouts": gradtx.layout,
 }
+SMALL = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+ADAM = gradtx.scale_by_adam()
+# What is given to a factory for an argument that has no default, by its name.
+GIVEN = {
+    "base_optimizer": ADAM,
+    "bound": "at most",
+    "clipping": 0.1,
+    "decay": 0.9,
+    "eta": 0.1,
+    "every": 4,
+    "f": lambda updates, params: updates,
+    "freeze_mask": gradtx.vectors,
+    "gamma": 0.5,
+    "init": lambda params: (),
+    "init_step": ("heuristic", 1e-6),
+    "inner": ADAM,
+    "key": 0,
+    "learning_rate": 0.1,
+    "mask": gradtx.matrices,
+    "max_delta": 1.0,
+    "max_norm": 1.0,
+    "measure": gradtx.global_norm,
+    "measure_name": "norm",
+    "measures": {"norm": gradtx.global_norm},
+    "optimizer": ADAM,
+    "param_labels": gradtx.matrices,
+    "projection": lambda params: params,
+    "regularizer": gradtx.l2(0.1),
+    "selector": gradtx.matrices,
+    "should_skip_update_fn": gradtx.skip_not_finite,
+    "should_transform_fn": lambda step: step >= 1,
+    "step_size": 0.1,
+    "step_size_fn": 0.1,
+    "threshold": 1.0,
+    "transforms": {True: ADAM, False: gradtx.identity()},
+    "tx": ADAM,
+    "update": lambda updates, state, params=None: (updates, state),
+    "weight_decay": 0.1,
+}
+REPEATED = {
+    "chain": (ADAM, gradtx.scale(-0.1)),
+    "named_chain": (("adam", ADAM), ("rate", gradtx.scale(-0.1))),
+    "parallel": (ADAM, gradtx.trace(0.9)),
+}
+# What `update` is given if it asks for it; what is not here is asked for last.
+ASKED = {"params": None, "value": 1.0, "obj_fn": gradtx.tree.norm}
 HEAD = f"""# The catalogue
 
-Every public transformation: what it does, its kind, what its state takes, what `update`
-needs beside the gradients, and which peer's convention its defaults equal. This page is
-written by `python docs/make_catalogue.py`.
+Every public transformation: what it does, its scope, what its state takes, what
+`update` needs beside the gradients, and which peer's convention its defaults equal.
+This page is written by `python docs/make_catalogue.py`.
 
-- *Kind*. **e**: each entry by itself, however the parameters lie in leaves; **l**: each
-  leaf by itself; **t**: the whole tree together.
+- *Scope*. **e**: each entry by itself, however the parameters lie in leaves; **l**:
+  each leaf by itself; **g**: the whole tree together, however it is divided into
+  leaves; **t**: the whole tree and its leaves.
 - *Bytes*: of state for each parameter, for a float32 layer of shape
-  {LAYER["kernel"].shape} with a bias; of a wrapper, with Adam or what the tests put
-  inside.
+  {LAYER["kernel"].shape} with a bias; of a wrapper, with Adam inside.
 """
 
 
@@ -60,34 +104,59 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|") or "—"
 
 
-def needs(row) -> str:
-    extra = {"value": 1.0} if row.value else row.extra
-    words = extra(LAYER_OF_ONES) if callable(extra) else extra or {}
-    return ", ".join(["params"] * row.needs_params + sorted(words))
+def example(factory: Any) -> Any:
+    """What a factory makes of its defaults and of the arguments above."""
+    named = {
+        p.name: GIVEN[p.name]
+        for p in inspect.signature(factory).parameters.values()
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+    return factory(*REPEATED.get(factory.__name__, ()), **named)
 
 
-LAYER_OF_ONES = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+def needs(tx: Any) -> list[str]:
+    """What `update` asks for beside updates and state, as its errors name it."""
+    found: list[str] = []
+    while len(found) == sum(name in ASKED for name in found):
+
+        def step(p: Any) -> Any:
+            words = {name: ASKED[name] for name in found if name != "params"}
+            return tx.update(p, tx.init(p), p if "params" in found else None, **words)
+
+        try:
+            jax.eval_shape(step, SMALL)
+        except (TypeError, ValueError) as error:
+            asked = re.search(r"needs (the parameters|\w+): call update", str(error))
+            if asked is None:
+                raise
+            found.append(asked[1].replace("the parameters", "params"))
+        else:
+            break
+    return found
 
 
-def transformations(names: list[str]) -> list[str]:
-    first = {}
-    for row in ROWS:
-        first.setdefault(getattr(row.factory, "__name__", ""), row)
+def makes_transformations(factory: Any) -> bool:
+    made = inspect.isfunction(factory) and typing.get_type_hints(factory).get("return")
+    return made in (gradtx.Pair, gradtx.GradientTransformation)
+
+
+def transformations(names: Iterable[str]) -> list[str]:
     lines = [
-        "| name | what it does | kind | bytes | needs | equals | source |",
+        "| name | what it does | scope | bytes | needs | equals | source |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in names:
-        if name not in first:
+        factory = getattr(gradtx, name, None)
+        if not makes_transformations(factory) or factory.__name__ != name:
             continue
-        row, doc = first[name], inspect.getdoc(getattr(gradtx, name))
-        described = gradtx.describe(row.make(), LAYER)
+        tx, doc = example(factory), inspect.getdoc(factory)
+        described = gradtx.describe(tx, LAYER)
         cells = [
             f"`{name}`",
             summary(doc),
-            row.kind[0],
+            str(tx.scope)[0],
             f"{described.state_bytes_per_parameter:.2f}".rstrip("0").rstrip("."),
-            needs(row),
+            ", ".join(needs(tx)),
             section(doc, "Equals"),
             section(doc, "References") or section(doc, "Source"),
         ]
@@ -95,10 +164,10 @@ def transformations(names: list[str]) -> list[str]:
     return lines
 
 
-def others(names: list[str]) -> list[str]:
+def others(home: Any, names: Iterable[str]) -> list[str]:
     lines = ["| name | what it is | source |", "|---|---|---|"]
     for name in names:
-        doc = inspect.getdoc(getattr(gradtx, name))
+        doc = inspect.getdoc(getattr(home, name))
         source = section(doc, "References") or section(doc, "Source")
         if not source:
             found = re.search(r"^Source: ((?:.+\n?)+)", doc, flags=re.MULTILINE)
@@ -110,21 +179,19 @@ def others(names: list[str]) -> list[str]:
 def page() -> str:
     rooms = {name for room in ROOMS.values() for name in room.__all__}
     parts = [HEAD]
-    algebra = sorted({row.factory.__name__ for row in ROWS} - rooms)
     for title, room in ROOMS.items():
         parts.append(f"## {title}\n\n" + "\n".join(transformations(room.__all__)))
-    known = [name for name in algebra if hasattr(gradtx, name)]
-    parts.append("## The algebra\n\n" + "\n".join(transformations(known)))
-    estimators = [
-        name
-        for name in gradtx.transforms.__all__
-        if inspect.isfunction(getattr(gradtx, name))
-        and inspect.signature(getattr(gradtx, name)).return_annotation
-        is gradtx.Encoding
-    ]
-    parts.append("## Estimators of a second moment\n\n" + "\n".join(others(estimators)))
+    algebra = [name for name in gradtx.__all__ if name not in rooms]
+    lifts = ("entrywise", "leafwise", "treewise", "transformation")
+    algebra = [name for name in sorted(algebra) if name not in lifts]
+    parts.append("## The algebra\n\n" + "\n".join(transformations(algebra)))
+    home = gradtx.second_moment
+    names = [n for n in home.__all__ if n.islower() and n != "estimator"]
+    parts.append(
+        "## Estimators of a second moment\n\n" + "\n".join(others(home, names))
+    )
     schedules = [n for n in gradtx.schedules.__all__ if n.islower() and n != "schedule"]
-    parts.append("## Schedules\n\n" + "\n".join(others(schedules)))
+    parts.append("## Schedules\n\n" + "\n".join(others(gradtx, schedules)))
     return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 

@@ -2,6 +2,10 @@
 
 Every optimizer, regularizer, schedule and wrapper is a value that remembers the call
 that made it. A transformation is a pure pair `(init, update)`; `chain` composes them.
+
+Every number of a method may be a number, an array or a schedule, unless its annotation
+says that it is a constant. What is out of its range is refused when the call is made,
+by a TypeError or a ValueError that restates the call.
 """
 
 import numpy as np  # noqa: F401 - eval(repr(tx), vars(gradtx)) may need it
@@ -10,28 +14,20 @@ from jax import numpy as jnp  # noqa: F401
 from gradtx import (
     contrib,
     inspection,
+    layout,
+    merges,
     optimizers,
     regularizers,
+    roles,
     schedules,
+    second_moment,
     transforms,
     tree,
     wrappers,
 )
-from gradtx.core.call import recorded
-from gradtx.core.check import Decay, Hyper, LearningRate, NonNegative
-from gradtx.core.lift import debias, leafwise, treewise, zeros_like
-from gradtx.core.norms import global_norm, safe_norm, safe_root_mean_squares
-from gradtx.core.numerics import abs_sq, lerp, safe_increment
-from gradtx.core.packed import Packed, unpack
-from gradtx.core.packing import pack
-from gradtx.core.rule import Pair
-from gradtx.core.select import (
-    Selector,
-    by_path,
-    everything_but,
-    matrices,
-    vectors,
-)
+from gradtx.core.lift import entrywise, leafwise, treewise
+from gradtx.core.pair import Pair, Scope
+from gradtx.core.roles import mean_like, point_like, slots, square_like
 from gradtx.core.transformation import (
     EmptyState,
     GradientTransformation,
@@ -44,62 +40,62 @@ from gradtx.core.transformation import (
     init_empty_state,
     named_chain,
     set_to_zero,
-    stateless,
-    stateless_with_tree_map,
     transformation,
-    with_extra_args_support,
 )
-from gradtx.core.update import apply_updates, incremental_update, periodic_update
 from gradtx.inspection import *
 from gradtx.interop import to_optax
+from gradtx.layout import *
+from gradtx.numerics.arithmetic import abs_sq, debias, lerp, safe_increment
+from gradtx.numerics.norms import global_norm, safe_norm, safe_root_mean_squares
 from gradtx.optimizers import *
 from gradtx.regularizers import *
 from gradtx.schedules import *
 from gradtx.transforms import *
+from gradtx.trees.select import by_path, everything_but, matrices, vectors
+from gradtx.trees.update import apply_updates, incremental_update, periodic_update
+from gradtx.values.arguments import Decay, Hyper, LearningRate, NonNegative
 from gradtx.wrappers import *
 
 __version__ = "0.1.0"
 
 __all__ = [
     # the algebra
-    "Decay",
     "EmptyState",
     "GradientTransformation",
     "GradientTransformationExtraArgs",
-    "Hyper",
-    "LearningRate",
-    "NonNegative",
     "OptState",
-    "Pair",
     "Params",
     "Updates",
     "apply_updates",
     "chain",
-    "debias",
     "identity",
     "incremental_update",
     "init_empty_state",
-    "leafwise",
     "named_chain",
     "periodic_update",
-    "recorded",
     "set_to_zero",
-    "stateless",
-    "stateless_with_tree_map",
     "to_optax",
+    # to write an algorithm
+    "Decay",
+    "Hyper",
+    "LearningRate",
+    "NonNegative",
+    "Pair",
+    "Scope",
+    "debias",
+    "entrywise",
+    "leafwise",
+    "mean_like",
+    "point_like",
+    "slots",
+    "square_like",
     "transformation",
     "treewise",
-    "with_extra_args_support",
     # selectors
-    "Selector",
     "by_path",
     "everything_but",
     "matrices",
     "vectors",
-    # many small leaves
-    "Packed",
-    "pack",
-    "unpack",
     # numerics
     "abs_sq",
     "global_norm",
@@ -107,13 +103,16 @@ __all__ = [
     "safe_increment",
     "safe_norm",
     "safe_root_mean_squares",
-    "zeros_like",
     # the rooms, by theme, and what each lists
     "contrib",
     "inspection",
+    "layout",
+    "merges",
     "optimizers",
     "regularizers",
+    "roles",
     "schedules",
+    "second_moment",
     "transforms",
     "tree",
     "wrappers",
@@ -122,10 +121,21 @@ __all__ += schedules.__all__
 __all__ += regularizers.__all__
 __all__ += transforms.__all__
 __all__ += wrappers.__all__
+__all__ += layout.__all__
 __all__ += optimizers.__all__
 __all__ += inspection.__all__
 
-# Tracebacks, pickles and help() say gradtx.adamw, wherever the file may move.
-for _public in [globals()[_name] for _name in __all__]:
-    if getattr(_public, "__module__", "").startswith("gradtx."):
-        _public.__module__ = "gradtx"
+
+def _report_public_modules() -> None:
+    """Let tracebacks, pickles and help() say where a name is public: gradtx.adamw,
+    wherever its file may move."""
+    rooms = {"gradtx": globals(), **{m.__name__: vars(m) for m in _ROOMS}}
+    for name, room in rooms.items():
+        listed = __all__ if name == "gradtx" else [n for n in room if n[0] != "_"]
+        for public in [room[n] for n in listed]:
+            if getattr(public, "__module__", "").startswith(f"{name}."):
+                public.__module__ = name
+
+
+_ROOMS = (inspection, layout, optimizers, regularizers, schedules, transforms, wrappers)
+_report_public_modules()

@@ -4,8 +4,9 @@ import copy
 import sys
 from typing import Any
 
-from gradtx.core.transformation import GradientTransformation
-from gradtx.core.wrap import as_pair
+from gradtx.core import GradientTransformation
+from gradtx.core.pair import as_pair
+from gradtx.values import naming
 
 
 def to_optax(tx: GradientTransformation) -> Any:
@@ -22,7 +23,8 @@ def to_optax(tx: GradientTransformation) -> Any:
     """
     import optax
 
-    return optax.GradientTransformationExtraArgs(*as_pair(tx, "to_optax", "tx"))
+    with naming("to_optax"):
+        return optax.GradientTransformationExtraArgs(*as_pair(tx, "tx"))
 
 
 def register_with_flax(kind: type) -> None:

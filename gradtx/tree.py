@@ -1,6 +1,8 @@
 """Pytrees: arithmetic by the names of `optax.tree`, and what a state holds."""
 
-from gradtx.core.arithmetic import (
+from gradtx.inspection.map_params import map_params, state_sharding
+from gradtx.trees import norm, vdot
+from gradtx.trees.arithmetic import (
     add,
     add_scale,
     allclose,
@@ -10,30 +12,19 @@ from gradtx.core.arithmetic import (
     conj,
     div,
     dtype,
-    full_like,
     max,
     min,
     mul,
-    norm,
     real,
     scale,
     sub,
     sum,
-    vdot,
     where,
 )
-from gradtx.core.moments import (
-    bias_correction,
-    update_infinity_moment,
-    update_moment,
-    update_moment_per_elem_norm,
-)
-from gradtx.core.roles import map_params, state_sharding
-from gradtx.core.search import NamedTupleKey, get, get_all_with_path, set
-from gradtx.core.select import labels, selection
-from gradtx.core.tree import (
+from gradtx.trees.flat import map_matching
+from gradtx.trees.like import (
     batch_shape,
-    map_matching,
+    full_like,
     ones_like,
     random_like,
     size,
@@ -41,6 +32,14 @@ from gradtx.core.tree import (
     unwrap_random_key_data,
     zeros_like,
 )
+from gradtx.trees.moments import (
+    bias_correction,
+    update_infinity_moment,
+    update_moment,
+    update_moment_per_elem_norm,
+)
+from gradtx.trees.search import NamedTupleKey, get, get_all_with_path, set
+from gradtx.trees.select import labels, selection
 
 __all__ = [
     "NamedTupleKey",

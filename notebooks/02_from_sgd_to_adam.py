@@ -306,9 +306,9 @@ print(
 
 # %%
 class BiasedState(NamedTuple):
-    count: jax.Array
-    mu: gradtx.Updates
-    nu: gradtx.Updates
+    count: gradtx.roles.Count
+    mu: gradtx.roles.Mean
+    nu: gradtx.roles.Square
 
 
 @gradtx.transformation
@@ -317,14 +317,11 @@ def scale_by_biased_adam(
 ) -> gradtx.Pair:
     """Adam without bias correction: m / (√r + ε)."""
 
-    def init(p):
-        return BiasedState(count=0, mu=gradtx.zeros_like(p), nu=gradtx.zeros_like(p))
-
     def update(g, s, *, b1, b2, eps):
         mu, nu = gradtx.lerp(s.mu, g, b1), gradtx.lerp(s.nu, g * g, b2)
         return mu / (jnp.sqrt(nu) + eps), s._replace(mu=mu, nu=nu)
 
-    return gradtx.leafwise(init, update, b1=b1, b2=b2, eps=eps)
+    return gradtx.entrywise(gradtx.slots(BiasedState), update)
 
 
 # %% [markdown]

@@ -116,26 +116,23 @@ print(
 # $$ u = \operatorname{sign}(\beta_1 m + (1 - \beta_1) g), \qquad
 #    m \leftarrow \beta_2 m + (1 - \beta_2) g . $$
 #
-# The rule below is that, for one array. `leafwise` lifts it to trees, counts, evaluates
+# The rule below is that, for one array. `entrywise` lifts it to trees, counts, evaluates
 # schedules, keeps the precision, and checks.
 
 
 # %%
 class LionState(NamedTuple):
-    count: jax.Array  # updates so far
-    mu: gradtx.Updates  # mean gradient
+    count: gradtx.roles.Count  # updates so far
+    mu: gradtx.roles.Mean  # mean gradient
 
 
 @gradtx.transformation
 def my_lion(b1: gradtx.Decay = 0.9, b2: gradtx.Decay = 0.99) -> gradtx.Pair:
-    def init(p):
-        return LionState(count=0, mu=gradtx.zeros_like(p))
-
     def update(g, s, *, b1, b2):
         mu = gradtx.lerp(s.mu, g, b2)
         return jnp.sign(gradtx.lerp(s.mu, g, b1)), s._replace(mu=mu)
 
-    return gradtx.leafwise(init, update, b1=b1, b2=b2)
+    return gradtx.entrywise(gradtx.slots(LionState), update)
 
 
 runs = {

@@ -1,9 +1,8 @@
 """Everything public that makes a transformation: one row each, and each obeys the laws.
 
 A row names the factory, its numeric hyperparameters (each may be an array or a
-schedule), its other arguments, and its kind: `elementwise` acts the same however the
-parameters are arranged in leaves, `leafwise` acts the same on each leaf alone. The rows
-of a family of algorithms are in a file rows_*.py beside this one.
+schedule) and its other arguments; which laws hold for it also depends on the scope and
+the roles that it declares. The rows of a family are in a file rows_*.py.
 """
 
 import importlib
@@ -57,25 +56,22 @@ ROWS = [
     Row(gradtx.scale_by_schedule, {"step_size_fn": 0.1}, {"flip_sign": True}),
     Row(gradtx.scale_by_learning_rate, LR),
     Row(gradtx.clip, {"max_delta": 0.3}),
-    Row(gradtx.clip_by_global_norm, {"max_norm": 0.5}, kind="treewise"),
-    Row(gradtx.clip_by_block_rms, {"threshold": 0.3}, kind="leafwise"),
+    Row(gradtx.clip_by_global_norm, {"max_norm": 0.5}),
+    Row(gradtx.clip_by_block_rms, {"threshold": 0.3}),
     Row(
         gradtx.adaptive_grad_clip,
         {"clipping": 0.1, "eps": 1e-2},
-        kind="leafwise",
         needs_params=True,
     ),
-    Row(gradtx.centralize, kind="leafwise"),
+    Row(gradtx.centralize),
     Row(
         gradtx.normalize_by_update_norm,
         {"scale_factor": 2.0, "eps": 1e-6},
-        kind="treewise",
     ),
     Row(
         gradtx.add_noise,
         {"eta": 0.1, "gamma": 0.55},
         {"key": 0},
-        kind="treewise",
         by_place=True,
     ),
     Row(gradtx.ema, {"decay": 0.9}),
@@ -112,7 +108,6 @@ ROWS = [
             gradtx.add_regularizer(L2),
             gradtx.adam(gradtx.cosine_decay_schedule(0.1, 10)),
         ),
-        kind="treewise",
         needs_params=True,
     ),
     Row(gradtx.chain),
@@ -123,7 +118,6 @@ ROWS = [
     Row(
         gradtx.masked,
         parts=(gradtx.adam(0.1), gradtx.matrices),
-        kind="leafwise",
         passes=True,
     ),
     Row(
@@ -132,15 +126,13 @@ ROWS = [
             {True: gradtx.adam(0.1), False: gradtx.sgd(0.1, momentum=0.9)},
             gradtx.matrices,
         ),
-        kind="leafwise",
     ),
-    Row(gradtx.freeze, parts=(gradtx.vectors,), kind="leafwise", passes=True),
+    Row(gradtx.freeze, parts=(gradtx.vectors,), passes=True),
     Row(
         gradtx.selective_transform,
         {},
         {"freeze_mask": gradtx.everything_but(gradtx.matrices)},
         parts=(gradtx.adam(0.1),),
-        kind="leafwise",
         passes=True,
     ),
     Row(gradtx.accumulate, parts=(gradtx.adam(0.1), 1)),
@@ -186,7 +178,7 @@ def factories() -> set[str]:
             made = typing.get_type_hints(public).get("return")
             if made in (gradtx.Pair, gradtx.GradientTransformation):
                 found.add(public.__name__)
-    return found - {"leafwise", "treewise", "transformation"}
+    return found - {"entrywise", "leafwise", "treewise", "transformation"}
 
 
 def params(dtype: Any = jnp.float32) -> Any:

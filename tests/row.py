@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gradtx
+from gradtx.core.pair import as_pair
 
 
 @dataclass(frozen=True, eq=False)  # what is computed for a row is cached by it
@@ -13,7 +14,6 @@ class Row:
     hypers: dict[str, float] = field(default_factory=dict)
     other: dict[str, Any] = field(default_factory=dict)
     parts: tuple[Any, ...] = ()
-    kind: str = "elementwise"
     needs_params: bool = False
     cycle: int = 1  # calls to an update; the others give zeros
     passes: bool = False  # what it does not select, it does not look at
@@ -59,4 +59,4 @@ def with_extra(inner, extra):
         given = {**others, **words(params)}
         return inner.update(updates, state, params, **given)
 
-    return gradtx.Pair(inner.init, update)
+    return gradtx.Pair(inner.init, update, as_pair(inner, "inner").scope)

@@ -22,7 +22,6 @@ ROWS = [
     Row(
         gradtx.scale_by_stable_adamw,
         {**ADAM, "eps": 1e-6, "weight_decay": 0.1},
-        kind="leafwise",
         needs_params=True,
     ),
     Row(
@@ -30,18 +29,16 @@ ROWS = [
         {**ADAM, "eps": 1e-6, "threshold": 2.0},
         {"reset_every": 3, "warmup_steps": 1, "clip_after": 2},
     ),
-    Row(gradtx.orthogonalize_to_params, kind="leafwise", needs_params=True),
+    Row(gradtx.orthogonalize_to_params, needs_params=True),
     Row(
         gradtx.scale_by_adamp,
         {**ADAM, "eps": 1e-6, "weight_decay": 0.1, "delta": 0.6, "wd_ratio": 0.1},
-        kind="leafwise",
         needs_params=True,
     ),
     Row(
         gradtx.scale_by_sgdp,
         {"momentum": 0.9, "weight_decay": 0.1, "dampening": 0.1, "delta": 0.6},
         {"nesterov": True},
-        kind="leafwise",
         needs_params=True,
     ),
     Row(gradtx.grokfast, {"decay": 0.98, "strength": 2.0}),
@@ -70,10 +67,10 @@ ROWS = [
     Row(gradtx.adabound, LR),
     Row(gradtx.amsbound, LR),
     Row(gradtx.adam_atan2, LR),
-    Row(gradtx.stable_adamw, LR, kind="leafwise", needs_params=True),
+    Row(gradtx.stable_adamw, LR, needs_params=True),
     Row(gradtx.spam, LR),
-    Row(gradtx.adamp, LR, kind="leafwise", needs_params=True),
-    Row(gradtx.sgdp, LR, kind="leafwise", needs_params=True),
+    Row(gradtx.adamp, LR, needs_params=True),
+    Row(gradtx.sgdp, LR, needs_params=True),
     Row(gradtx.tiger, LR, needs_params=True),
     Row(gradtx.asgd, {}, {**LR, "lambd": 0.1, "t0": 1}, needs_params=True),
     Row(

@@ -13,7 +13,6 @@ ROWS = [
                 gradtx.adamw(0.1, mask=gradtx.matrices),
             ),
         ),
-        kind="leafwise",
         needs_params=True,
     ),
 ]

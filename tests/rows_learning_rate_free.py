@@ -11,7 +11,7 @@ HEURISTIC = ("heuristic", 1e-2)
 RATE = ("learning_rate", 1e-2)
 MOMO = {**LR, "lower_bound": -0.5, "weight_decay": 0.02}
 
-TREEWISE = {"kind": "treewise", "needs_params": True}
+TREEWISE = {"needs_params": True}
 
 ROWS = [
     Row(gradtx.scale_by_dog, {"eps": 1e-4}, {"init_step": HEURISTIC}, **TREEWISE),
@@ -33,12 +33,11 @@ ROWS = [
         **TREEWISE,
     ),
     Row(gradtx.dadapt_sgd, {"weight_decay": 0.02}, **TREEWISE),
-    Row(gradtx.scale_by_polyak, POLYAK, kind="treewise", value=True),
+    Row(gradtx.scale_by_polyak, POLYAK, value=True),
     Row(
         gradtx.polyak_sgd,
         {"scaling": 0.5},
         {"variant": "sps+"},
-        kind="treewise",
         value=True,
     ),
     Row(gradtx.momo, {**MOMO, "beta": 0.9}, value=True, **TREEWISE),

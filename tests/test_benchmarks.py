@@ -9,8 +9,16 @@ import optax
 import pytest
 
 import gradtx
-from benchmarks import __main__ as benchmarks
-from benchmarks import ahead, device, measure, recipes, report, subjects, trees
+from benchmarks import (
+    __main__ as benchmarks,
+    ahead,
+    device,
+    measure,
+    recipes,
+    report,
+    subjects,
+    trees,
+)
 
 pytestmark = pytest.mark.usefixtures("lenient")  # Optax relies on promotion
 TINY = "--quick --repeats 1 --scale 1e-4 --seconds 1e-4 --leaves 3 --recipes sgd"

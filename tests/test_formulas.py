@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.core import norms
+from gradtx.numerics import norms
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
 sys.path.insert(0, str(REFERENCE))

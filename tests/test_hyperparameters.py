@@ -646,8 +646,7 @@ def with_decay(inner, decay: gradtx.Hyper):
     def update(updates, state, params=None, **extra):
         return run(updates, state, params, **extra)
 
-    update.parts = lambda state: [Part("", inner, state)]
-    return gradtx.Pair(init, update)
+    return gradtx.Pair(init, update, parts=lambda state: [Part("", inner, state)])
 
 
 def test_the_numbers_of_a_wrapper_and_those_inside_it():

@@ -164,7 +164,7 @@ def test_the_table_shortens_what_is_long_and_says_how_many_a_part_sees():
     assert "chain,on9" in text
     assert "mask={'dense':True,'scale':False}" in text
     assert "step_size_fn=warmup_cosine_decay_schedule(...)" in text
-    assert "step_size=float32[30]" in text
+    assert "step_size=f32[30]" in text
 
 
 def test_without_rich_the_data_is_there_and_the_table_says_what_is_missing(monkeypatch):
@@ -182,7 +182,7 @@ def test_without_rich_the_data_is_there_and_the_table_says_what_is_missing(monke
         str(found)
     with pytest.raises(ImportError, match="plot_schedule needs matplotlib"):
         gradtx.plot_schedule(0.1, 3)
-    result = gradtx.RangeTest(np.ones(1), np.ones(1), np.ones(1), None)
+    result = gradtx.inspection.RangeTest(np.ones(1), np.ones(1), np.ones(1), None)
     with pytest.raises(ImportError, match=r"RangeTest\.plot needs matplotlib"):
         result.plot()
 

@@ -302,7 +302,7 @@ def test_public_names_report_the_public_module(row):
 
 def is_first_value(row, hyper):
     """Whether it is taken by `init`, where there is no step to schedule it by."""
-    found = gradtx.core.check.numbers(row.factory).get(hyper)
+    found = gradtx.values.calls.numbers(row.factory).get(hyper)
     return found is not None and not found.schedule
 
 
@@ -396,7 +396,7 @@ def test_wrong_hyperparameters_are_refused_when_the_call_is_made(row):
         message = str(error.value)
         assert hyper in message
         assert row.factory.__name__ in message
-        assert gradtx.core.check.show(bad) in message
+        assert gradtx.values.text.show(bad) in message
 
 
 @tuned
@@ -633,8 +633,8 @@ def joined(tree):
     return {"all": jnp.concatenate([x.ravel() for x in jax.tree.leaves(tree)])}
 
 
-@over([row for row in ROWS if row.kind == "elementwise"])
-def test_elementwise_whatever_the_arrangement(row):
+@over([row for row in ROWS if row.tx.scope == gradtx.Scope.ENTRYWISE])
+def test_entrywise_whatever_the_arrangement(row):
     p, update = joined(params()), jax.jit(row.tx.update)
     together = run(update, row.tx.init(p), p, [joined(g) for g in some_grads()])
     for (u, _), (v, _) in zip(history(row), together, strict=True):
@@ -647,7 +647,7 @@ def alone(tree):
     return [*dense, {"scale": tree["scale"]}]
 
 
-@over([row for row in ROWS if row.kind != "treewise"])
+@over([row for row in ROWS if not row.tx.scope & gradtx.Scope.GLOBAL])
 def test_leafwise_alone_as_together(row):
     @jax.jit
     def update(gs, states, ps):

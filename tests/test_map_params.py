@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
 import gradtx
 from gradtx.tree import map_params, state_sharding
@@ -49,7 +48,7 @@ def factored(least: int = 128) -> gradtx.Pair:
             scalar=jnp.zeros(()),
             axes=tuple(jnp.zeros(n) for n in p.shape),
             gram=jnp.zeros(p.shape[:1] * 2),
-            mean=gradtx.zeros_like(p),
+            mean=gradtx.mean_like(p),
         )
 
     def update(g, s):
@@ -154,7 +153,7 @@ def keeping(axes):
     class Kept(NamedTuple):
         slot: Any
 
-    def init(p):
+    def init(p) -> Kept:
         return Kept(jnp.zeros([p.shape[a] for a in axes]))
 
     return gradtx.GradientTransformation(*gradtx.leafwise(init, lambda g, s: (g, s)))
@@ -183,7 +182,7 @@ def test_sizes_that_are_no_axis_are_not_taken_for_one():
         halved: Any
         blocks: Any
 
-    def init(p):
+    def init(p) -> Sizes:
         return Sizes(
             jnp.zeros(3),
             jnp.zeros(math.prod(p.shape)),
@@ -204,7 +203,7 @@ def test_limits_of_sizes_are_respected():
         at_most: Any
         at_least: Any
 
-    def init(p):
+    def init(p) -> Limited:
         small = max(p.shape) <= 256
         return Limited(
             jnp.zeros((p.shape[0],) * 2 if small else p.shape),
@@ -225,7 +224,7 @@ def test_a_rule_that_refuses_sizes():
         whole: Any
         block: Any
 
-    def init(p):
+    def init(p) -> Blocks:
         assert p.ndim == 2
         assert not p.shape[0] % 8
         return Blocks(jnp.zeros(p.shape[0]), jnp.zeros(p.shape), jnp.zeros(8))
@@ -235,7 +234,7 @@ def test_a_rule_that_refuses_sizes():
     out = specs_of(tx, params, specs, params=params)
     assert out == ({"a": P("x"), "b": P("x")}, specs, dict.fromkeys("ab", "other"))
 
-    def only_eight(p):
+    def only_eight(p) -> Blocks:
         assert p.shape == (8, 8)
         return init(p)
 
@@ -318,7 +317,7 @@ def twice(updates, state):
 
 TREEWISE = gradtx.GradientTransformation(
     *gradtx.treewise(
-        lambda p: Twice(jnp.zeros(()), jax.tree.map(gradtx.zeros_like, p)), twice
+        lambda p: Twice(jnp.zeros(()), jax.tree.map(gradtx.mean_like, p)), twice
     )
 )
 BY_HAND = gradtx.GradientTransformation(

@@ -138,7 +138,7 @@ def test_parallel_refuses_what_it_cannot_merge():
 
 def test_grafting_takes_the_norm_of_the_other():
     tx = gradtx.parallel(
-        gradtx.identity(), gradtx.scale(3.0), merge=gradtx.with_norm_of
+        gradtx.identity(), gradtx.scale(3.0), merge=gradtx.merges.with_norm_of
     )
     chex.assert_trees_all_close(updates(tx), updates(gradtx.scale(3.0)), rtol=1e-6)
 
@@ -161,14 +161,14 @@ def test_cautious_of_a_whole_optimizer_says_so():
 # Second moments.
 
 ESTIMATORS = {
-    "full": gradtx.full(),
-    "one_per_leaf": gradtx.one_per_leaf(),
-    "rows": gradtx.rows(),
-    "columns": gradtx.columns(),
-    "blocks": gradtx.blocks(),
-    "two blocks": gradtx.blocks(2, axis=0),
-    "rank_one": gradtx.rank_one(1),
-    "cover": gradtx.cover(),
+    "full": gradtx.second_moment.full(),
+    "one_per_leaf": gradtx.second_moment.one_per_leaf(),
+    "rows": gradtx.second_moment.rows(),
+    "columns": gradtx.second_moment.columns(),
+    "blocks": gradtx.second_moment.blocks(),
+    "two blocks": gradtx.second_moment.blocks(2, axis=0),
+    "rank_one": gradtx.second_moment.rank_one(1),
+    "cover": gradtx.second_moment.cover(),
 }
 each = pytest.mark.parametrize("name", ESTIMATORS)
 
@@ -240,29 +240,34 @@ def test_an_estimator_is_a_value(name):
 
 def test_adam_is_adam_of_the_full_second_moment():
     assert_same_updates(
-        gradtx.scale_by_adam(second_moment=gradtx.full()), gradtx.scale_by_adam()
+        gradtx.scale_by_adam(second_moment=gradtx.second_moment.full()),
+        gradtx.scale_by_adam(),
     )
 
 
 def test_rank_one_is_exact_for_matrices_of_rank_one():
     x = jnp.outer(jnp.arange(1.0, 5.0), jnp.arange(2.0, 8.0))
-    estimate, _ = estimates(gradtx.rank_one(1), [x])
+    estimate, _ = estimates(gradtx.second_moment.rank_one(1), [x])
     np.testing.assert_allclose(estimate, 0.1 * x, rtol=1e-6)
 
 
 def test_rank_one_factors_the_two_longest_axes():
-    moment = gradtx.rank_one(4).init(jnp.ones((4, 3, 5)))
+    moment = gradtx.second_moment.rank_one(4).init(jnp.ones((4, 3, 5)))
     assert (moment.v_row.shape, moment.v_col.shape) == ((4, 3), (3, 5))
-    assert gradtx.rank_one(5).init(jnp.ones((4, 3, 5))).v.shape == (4, 3, 5)
+    assert gradtx.second_moment.rank_one(5).init(jnp.ones((4, 3, 5))).v.shape == (
+        4,
+        3,
+        5,
+    )
 
 
 def test_blocks_that_do_not_fit_are_refused():
-    tx = gradtx.scale_by_adam(second_moment=gradtx.blocks(4))
+    tx = gradtx.scale_by_adam(second_moment=gradtx.second_moment.blocks(4))
     with pytest.raises(
         ValueError, match=r"blocks: axis -1 .*\(2, 6\).* 4 equal blocks"
     ):
         tx.init(jnp.ones((2, 6)))
-    tx = gradtx.scale_by_adam(second_moment=gradtx.blocks(axis=2))
+    tx = gradtx.scale_by_adam(second_moment=gradtx.second_moment.blocks(axis=2))
     with pytest.raises(ValueError, match=r"shape \(2, 6\) has no axis 2"):
         tx.init(jnp.ones((2, 6)))
     with pytest.raises(TypeError, match="second_moment must be an estimator"):

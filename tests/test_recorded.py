@@ -131,7 +131,8 @@ EQUAL = {
         "gradtx.adam_atan2(0.01, b2=0.99, a=1.0, b=2.0, weight_decay=0.1)"
     ),
     "published: adam_mini": (
-        "gradtx.adam_mini(0.01, weight_decay=0.1, second_moment=gradtx.rows())"
+        "gradtx.adam_mini(0.01, weight_decay=0.1, "
+        "second_moment=gradtx.second_moment.rows())"
     ),
     "published: madgrad": "gradtx.madgrad(0.01)",
     "published: madgrad_plain": "gradtx.madgrad(0.01, momentum=0.0, eps=1e-4)",

@@ -26,7 +26,7 @@ def properties(row):
     own = shapes - {x.shape for x in jax.tree.leaves(p)}
     state = "other" if own else "like the parameters" if shapes else "none"
     needs = {"the parameters": row.needs_params, "more": row.value or row.extra}
-    return {(row.kind, state), *(word for word in needs if needs[word])}
+    return {(row.tx.scope, state), *(word for word in needs if needs[word])}
 
 
 def representatives(rows):

@@ -1,288 +1,322 @@
-"""Two ways to write an algorithm: for one array (`leafwise`), for a tree (`treewise`).
+"""Rules lifted to trees: `entrywise`, `leafwise` and `treewise`.
 
 A rule is a pure pair: `init(p) -> state` and `update(g, state[, p], *, ...) ->
-(update, state)`, on one array or on one tree. What it does not say, the lift does:
-flattening, holes, counting, schedules, precision, checks and error messages.
+(update, state)`, on one array or on one tree. What it does not say, the lift does, in
+four stages. A call is *opened* into leaves; *checked*, once for each structure and
+types, which gives a plan; *computed*, in the precision that arithmetic is done in; and
+*closed* into the updates and the next state, in the dtypes that they had.
 """
 
-import contextlib
 import functools
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import tree
-from gradtx.core.check import is_number
-from gradtx.core.entrywise import LeafwiseCheck, check_treewise
-from gradtx.core.holes import around_holes, slots_of
-from gradtx.core.kernels import is_large, shared
-from gradtx.core.numerics import (
-    as_array,
-    at_least_float32,
-    in_dtype,
-    safe_increment,
-    widen,
+from gradtx.core.checks import (
+    check_fields,
+    check_leaves,
+    check_same,
+    check_slot,
+    parameters_beside,
 )
-from gradtx.core.packed import is_stack
-from gradtx.core.precision import narrow, out_dtype, rounding, wide_dtype, widened
-from gradtx.core.roles import SHAPES, is_params, roles
-from gradtx.core.rule import Pair, Rule, resolve, slot_names
-
-Slots = Mapping[str, Sequence[Any]]  # of a state, leaf by leaf
-
-
-def zeros_like(p: jax.Array, dtype: Any = None) -> jax.Array:
-    """Zeros shaped and sharded like p, in `dtype`; by default in p's, or float32."""
-    if dtype is None:
-        dtype = widen(jnp.zeros((), p.dtype), at_least_float32(p.dtype)).dtype
-    return jnp.zeros_like(p, dtype=dtype)
-
-
-def kept(p: jax.Array) -> jax.Array:
-    """p as a slot of its own: in its dtype, or float32. The lift makes a copy."""
-    return widen(p, at_least_float32(p.dtype))
-
-
-def scalar_like(params: Any, value: Any = 0.0, name: str = "", who: Any = "") -> Any:
-    """A scalar of a state, in the finest dtype of the parameters, or float32.
-
-    Args:
-      params: a tree of arrays.
-      value: a number, or an array, which is refused if it is no real scalar.
-      name: of the argument that gave the value, for the error.
-      who: the transformation, for the error.
-    """
-    dtype = at_least_float32(*(p.dtype for p in jax.tree.leaves(params)))
-    value = resolve(who, {name: value}, None)[name]
-    return jnp.array(value, dtype)  # a copy, as the argument may be donated too
+from gradtx.core.pair import Pair, Scope, State
+from gradtx.core.precision import out_dtype
+from gradtx.core.roles import PARAMETERS, Role, Slots, is_slot, roles_of, slots_of
+from gradtx.core.rule import Rule
+from gradtx.core.stages import (
+    Act,
+    Call,
+    How,
+    Marks,
+    Plan,
+    Work,
+    act,
+    lifted,
+    with_count,
+)
+from gradtx.numerics.xla import LARGE
+from gradtx.trees import Flat, PyTree, flatten, keystr
+from gradtx.trees.flat import adapted, adapter_of
+from gradtx.trees.select import only, selected
+from gradtx.values.errors import explain
 
 
-def debias(decay: Any, ahead: int = 0) -> Callable[[jax.Array], jax.Array]:
-    """1 − decayᵗ at update t = 1, 2, ...: the total weight in a mean that began at 0.
+def entrywise(
+    init: Any,
+    update: Callable[..., Any],
+    /,
+    *,
+    mask: Any = None,
+    extra_args: Iterable[str] = (),
+    needs_params: bool | None = None,
+    **hypers: Any,
+) -> Pair:
+    """Lift a pair on one array that treats each entry by itself.
 
-    At a later update with `ahead`. Computed as −expm1(t · log decay), which does not
-    cancel for a decay near 1.
-    """
-
-    def correction(count: jax.Array) -> jax.Array:
-        b = decay(count) if callable(decay) else decay
-        # By the new count, as the old one is given away: XLA would have to copy it.
-        t = jnp.asarray(safe_increment(count), float) + ahead
-        if is_number(b):
-            return -jnp.expm1(t * (math.log(b) if b > 0 else -math.inf))
-        return -jnp.expm1(t * jnp.log1p(jnp.asarray(b, t.dtype) - 1))
-
-    return correction
-
-
-def is_first(count: jax.Array) -> jax.Array:
-    """1 at the first update, then 0: a hyperparameter of rules that begin otherwise."""
-    return (count == 0).astype(float)
-
-
-def leafwise(init: Any, update: Any, /, *, mask: Any = None, **hypers: Any) -> Pair:
-    """Lift a pair on one array to a pair on trees, leaf by leaf.
+    It does the same however entries lie in leaves, so also to packed leaves. That is
+    taken for granted: `gradtx.testing.check` says whether it is true.
 
     Args:
-      init: from one parameter to a NamedTuple. Its field `count` becomes the number of
-        updates so far; every other field becomes a tree shaped like the parameters.
+      init: from one parameter to a NamedTuple, or `slots(...)`. Its field `count`
+        becomes the number of updates so far; every other field becomes a tree shaped
+        like the parameters, and its annotation says its role.
       update: from a gradient, its state and, if there is a third argument, its
-        parameter, to an update and the new state. Its keyword-only arguments are the
-        hyperparameters of this call and extra arguments of the pair's `update`. It
-        computes in float32 or better and is traced once for each shape and dtype.
+        parameter, to an update and the new state. It computes in float32 or better and
+        is traced once for each shape and dtype. Its keyword-only arguments are its
+        hyperparameters, by the names of the arguments of the factory, or of those given
+        here; or extra arguments of the pair's `update`.
       mask: which leaves to act on (see `tree.selection`); the others pass through.
-      **hypers: numbers, arrays, or schedules of the count.
+      extra_args: the names of the extra arguments that it takes, beside `value`,
+        `grad`, `value_fn`, `obj_fn` and `key`.
+      needs_params: whether `update` is refused without parameters; by default if the
+        third argument of the rule has no default.
+      **hypers: numbers, arrays, or schedules of the count, beside the arguments of the
+        factory.
+
+    Raises:
+      TypeError: if the rule takes a hyperparameter that it is not given, or is given
+        one that it does not take.
     """
-    rule = Rule(update, hypers)
-    check = LeafwiseCheck(rule.who)
+    rule = Rule(Scope.ENTRYWISE, init, update, hypers, extra_args, needs_params)
+    return lifted(OnLeaves(rule, mask))
 
-    @functools.cache
-    def expected(shape: tuple[int, ...], dtype: Any, stacked: bool = False) -> Any:
-        one = jax.vmap(init) if stacked else init
-        return jax.eval_shape(one, jax.ShapeDtypeStruct(shape, dtype))
 
-    def of_no_leaf() -> Any:
-        for shape in SHAPES:  # the rule may be for matrices only
-            with contextlib.suppress(Exception):
-                return expected(shape, jnp.float32)
-        return expected((), jnp.float32)
+def leafwise(
+    init: Any,
+    update: Callable[..., Any],
+    /,
+    *,
+    mask: Any = None,
+    extra_args: Iterable[str] = (),
+    needs_params: bool | None = None,
+    **hypers: Any,
+) -> Pair:
+    """Lift a pair on one array that looks at its leaf as a whole, as under its norm.
 
-    def act(dtype: Any, g: Any, s: Any, p: Any, scalars: Any, words: Any) -> Any:
-        """The rule in the precision that it is computed in."""
-        operands = (g, s, p)[: 2 + rule.takes_params]
-        wide = functools.partial(widen, dtype=wide_dtype((g, s, p), dtype))
-        operands, scalars = jax.tree.map(wide, (operands, scalars))
-        out, new = update(*operands, **rule.constants, **scalars, **words)
-        tree.check_shape(rule.who, (), out, g, "the rule's update", "updates")
-        stored = jax.tree.map(_stored_like, new, s)
-        return narrow(out, dtype), [getattr(stored, field) for field in slot_names(s)]
+    Args:
+      init: as for `entrywise`.
+      update: as for `entrywise`.
+      mask: as for `entrywise`.
+      extra_args, needs_params: as for `entrywise`.
+      **hypers: as for `entrywise`.
 
-    def act_on_stack(dtype: Any, g: Any, s: Any, p: Any, *others: Any) -> Any:
-        axes = s._replace(**dict.fromkeys(slot_names(s), 0))
-        axes = axes._replace(**{f: None for f in s._fields if f == "count"})
-        one = functools.partial(act, dtype)
-        return jax.vmap(one, (0, axes, 0, None, None))(g, s, p, *others)
-
-    act.__name__ = act_on_stack.__name__ = rule.name
-    act_compiled = jax.jit(act, static_argnums=0)
-    act_on_stack_compiled = jax.jit(act_on_stack, static_argnums=0)
-
-    def init_fn(params: Any) -> Any:
-        return roles(start) if is_params(params) else start(params, mask)
-
-    def start(params: Any, mask: Any = None) -> Any:
-        ps = rule.acted_on("params", params, mask, params)
-        states: list[Any] = []
-        for path, p in zip(ps.paths, ps.leaves, strict=True):
-            if p is not None:
-                check.call(init, path, p)
-            one = jax.vmap(init) if is_stack(path) else init
-            states.append(None if p is None else _owned(one, p))
-        made = next((s for s in states if s is not None), None)
-        state = of_no_leaf() if made is None else made
-        slots = {
-            field: [s if s is None else getattr(s, field) for s in states]
-            for field in slot_names(state)
-        }
-        return _with_slots(rule.counted(state), slots, ps.structure)
-
-    @tree.remembered
-    def checked(updates: Any, state: Any, params: Any, *, words: Any) -> list[Any]:
-        """For a call that fits: what acts on each leaf, to which dtype; or None."""
-        reference = updates if params is None else params
-        gs = rule.acted_on("updates", updates, mask, reference)
-        some = next((g for g in gs.leaves if g is not None), None)
-        like = of_no_leaf() if some is None else expected(some.shape, some.dtype)
-        rule.check_state(state, like)
-        ps = rule.parameters(gs, params)
-        slots = {f: rule.slot(gs, f, getattr(state, f)) for f in slot_names(state)}
-        scalars = functools.partial(jax.eval_shape, rule.scalars, state)
-        plan: list[Any] = []
-        rows = zip(gs.paths, gs.leaves, ps, _apart(gs, state, slots), strict=True)
-        for path, g, p, s in rows:
-            if g is None:
-                plan.append(None)
-                continue
-            stacked, dtype = is_stack(path), out_dtype(g, p)
-            plan.append((act_on_stack_compiled if stacked else act_compiled, dtype))
-            rule.checkslots(path, g, s, expected(g.shape, g.dtype, stacked))
-            now = functools.partial(act, dtype, words=words)
-            p = p if rule.takes_params else None
-            check.update(now, path, g, expected, p, scalars)
-        return plan
-
-    def update_fn(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
-        rule.check_call(params, extra)
-        words = rule.heard(extra)
-        plan = checked(updates, state, params, words=words)
-        flat, scalars = tree.flatten(updates), rule.scalars(state)
-        in_common = shared(scalars)
-        ps = flat.beside(params if rule.takes_params else None)
-        outs = list(flat.leaves)
-        slots = {f: flat.beside(getattr(state, f)) for f in slot_names(state)}
-        states = _apart(flat, state, slots)
-        for i, (how, s) in enumerate(zip(plan, states, strict=True)):
-            if how is not None:
-                acts, dtype = how
-                g = _array(outs[i])
-                now = scalars if is_large(g) else in_common
-                outs[i], new = acts(dtype, g, s, _array(ps[i]), now, words)
-                for slot, x in zip(slots.values(), new, strict=True):
-                    slot[i] = x
-        new = _with_slots(rule.counted(state, state), slots, flat.structure)
-        return flat.structure.unflatten(outs), new
-
-    return rule.pair(init_fn, update_fn)
+    Raises:
+      TypeError: as for `entrywise`.
+    """
+    rule = Rule(Scope.LEAFWISE, init, update, hypers, extra_args, needs_params)
+    return lifted(OnLeaves(rule, mask))
 
 
 def treewise(
-    init: Any, update: Any, /, *, arrangement_free: bool = False, **hypers: Any
+    init: Any,
+    update: Callable[..., Any],
+    /,
+    *,
+    arrangement_free: bool = False,
+    extra_args: Iterable[str] = (),
+    needs_params: bool | None = None,
+    **hypers: Any,
 ) -> Pair:
     """Lift a pair on trees whose leaves need each other, as under a global norm.
 
     Args:
       init: from the parameters to a NamedTuple, in which `count` becomes the number of
-        updates so far.
-      update: as for `leafwise`, but on whole trees. Where there is no gradient, the
+        updates so far, or `slots(...)`.
+      update: as for `entrywise`, but on whole trees. Where there is no gradient, the
         fields that are shaped like the parameters have holes too, and keep what they
         held.
       arrangement_free: whether an entry's update does not depend on which leaf it lies
-        in, as under a norm of all leaves. Else packed leaves are refused (see `pack`),
-        unless the rule is seen to act entry by entry.
-      **hypers: numbers, arrays, or schedules of the count.
+        in, as under a norm of all leaves. Else packed leaves are refused (see `pack`).
+      extra_args, needs_params: as for `entrywise`.
+      **hypers: as for `entrywise`.
+
+    Raises:
+      TypeError: as for `entrywise`.
     """
-    rule = Rule(update, hypers)
-    slots = functools.cache(lambda: slots_of(init))
-
-    def init_fn(params: Any) -> Any:
-        return roles(start) if is_params(params) else start(params)
-
-    def start(params: Any) -> Any:
-        ps = rule.acted_on("params", params)
-        return rule.counted(_owned(init, ps.structure.unflatten(ps.leaves)))
-
-    def act(gs: Any, s: Any, ps: Any, scalars: Any, words: Any) -> Any:
-        """The rule in the precision that it is computed in."""
-        operands, scalars = widened((gs, s, ps), scalars)
-
-        def run(s: Any) -> Any:
-            given = (operands[0], s, operands[2])[: 2 + rule.takes_params]
-            return update(*given, **rule.constants, **scalars, **words)
-
-        return around_holes(rule.who, slots(), run, *operands[:2])
-
-    @functools.cache
-    def template() -> Any:
-        return jax.eval_shape(init, ())
-
-    @tree.remembered
-    def check(updates: Any, state: Any, params: Any, *, words: Any) -> None:
-        rule.check_state(state, template())
-        flat = rule.acted_on("updates", updates)
-        leaves = rule.parameters(flat, params)
-        if not arrangement_free:
-            gs = flat.structure.unflatten(flat.leaves)
-            ps = None if params is None else flat.structure.unflatten(leaves)
-            scalars = functools.partial(jax.eval_shape, rule.scalars, state)
-            now = functools.partial(act, words=words)
-            check_treewise(rule.who, now, gs, state, ps, scalars)
-
-    def update_fn(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
-        rule.check_call(params, extra)
-        words = rule.heard(extra)
-        check(updates, state, params, words=words)
-        gs, ps = jax.tree.map(as_array, updates), None
-        if params is not None and rule.takes_params:
-            flat = tree.flatten(updates)
-            pairs = zip(flat.leaves, flat.beside(params), strict=True)
-            leaves = [None if g is None else as_array(p) for g, p in pairs]
-            ps = flat.structure.unflatten(leaves)
-        out, new = act(gs, state, ps, rule.scalars(state), words)
-        out = rounding(rule.who, updates, params)(out)
-        return out, rule.counted(jax.tree.map(_stored_like, new, state), state)
-
-    return rule.pair(init_fn, update_fn)
+    scope = Scope.GLOBAL if arrangement_free else Scope.TREEWISE
+    return lifted(OnTrees(Rule(scope, init, update, hypers, extra_args, needs_params)))
 
 
-def _apart(flat: tree.Flat, state: Any, slots: Slots) -> list[Any]:
-    """The state of each leaf; the count is that of all."""
-    n = len(flat.leaves)
-    columns = [slots.get(field) or [state.count] * n for field in state._fields]
-    rows = zip(*columns, strict=True) if columns else [()] * n
-    return [state._make(row) for row in rows]
+class OnLeaves:
+    """A rule on one array, leaf by leaf."""
+
+    def __init__(self, rule: Rule, mask: Any):
+        self.rule, self.mask = rule, mask
+        self.expected = functools.cache(self._expected)
+        self.act = functools.cache(self._act)
+
+    def marks(self, updates: PyTree, params: PyTree) -> Marks:
+        # Asked in every call: a function may choose otherwise the next time.
+        return tuple(selected(self.mask, updates if params is None else params))
+
+    def outline(self) -> State:
+        state_type = self.rule.state_type()
+        return with_count(state_type, self.rule.slots(state_type))
+
+    def start(self, params: PyTree) -> State:
+        marks = None if self.mask is None else self.marks(params, None)
+        flat = check_leaves("params", params, marks)
+        states: list[State] = []
+        for i, p in enumerate(flat.leaves):
+            if p is not None:
+                init = adapted(self.rule, flat.paths[i], self.rule.init)
+                try:
+                    p = _owned(init(p), {id(p)})
+                except BaseException as error:
+                    explain(error, self.rule.who, f"params{keystr(flat.paths[i])}")
+                    raise
+            states.append(p)
+        made = next((s for s in states if s is not None), None)
+        state_type = self.rule.state_type() if made is None else type(made)
+        slots = {
+            name: flat.unflatten([s if s is None else getattr(s, name) for s in states])
+            for name in slots_of(state_type)
+        }
+        self.rule.check_count(state_type)
+        return with_count(state_type, slots)
+
+    def checked(self, call: Call) -> Plan:
+        updates, state, params = call.trees(call.leaves)
+        places = call.trees(range(len(call.leaves)))
+        flat, g_places = (
+            check_leaves("updates", updates, call.marks),
+            flatten(places[0]),
+        )
+        acted = [i for i, g in enumerate(flat.leaves) if g is not None]
+        state_type = self.rule.state_type(*[_type(flat.leaves[i]) for i in acted[:1]])
+        check_fields(state, state_type)
+        names, work = slots_of(state_type), []
+        columns = [
+            flat.match(getattr(state, n), "updates", f"state.{n}") for n in names
+        ]
+        held = [flat.structure.flatten_up_to(getattr(places[1], n)) for n in names]
+        ps, p_places = parameters_beside(flat, params, places[2])
+        for i in acted:
+            g, p, adapter = flat.leaves[i], ps[i], adapter_of(flat.paths[i])
+            if adapter is not None:
+                adapted(self.rule, flat.paths[i], self.rule.update)
+            slots = [column[i] for column in columns]
+            if self.expected(adapter, _type(g)) != _forms(slots):
+                made = self._made(adapter, _type(g))
+                for name, slot in zip(names, slots, strict=True):
+                    check_slot(flat, i, name, slot, getattr(made, name))
+            p_place = p_places[i] if self.rule.takes_params else None
+            operands = (g_places.leaves[i], [column[i] for column in held], p_place)
+            inputs, structure = jax.tree.flatten(operands)
+            how = How(structure, (out_dtype(g, p),), state_type)
+            outputs = inputs if p_place is None else inputs[:-1]
+            name = f"updates{keystr(flat.paths[i])}"
+            small = g.size <= LARGE
+            work.append(Work(name, self.act(adapter), how, inputs, outputs, small))
+        return _plan(call, work, state_type)
+
+    def _act(self, adapter: Any) -> Act:
+        """What acts on leaves of a kind, compiled once for each of their types."""
+
+        def on_leaf(how: How, arrays: list[jax.Array], common: Any) -> list[jax.Array]:
+            one = functools.partial(act, self.rule, how)
+            f = one if adapter is None else adapter(self.rule, one)
+            return f(arrays, common)
+
+        on_leaf.__name__ = self.rule.name
+        return jax.jit(on_leaf, static_argnums=0)
+
+    def _expected(self, adapter: Any, like: jax.ShapeDtypeStruct) -> Any:
+        made = self._made(adapter, like)
+        return _forms([getattr(made, name) for name in slots_of(type(made))])
+
+    def _made(self, adapter: Any, like: jax.ShapeDtypeStruct) -> State:
+        init = self.rule.init
+        return jax.eval_shape(adapter(self.rule, init) if adapter else init, like)
 
 
-def _with_slots(state: Any, slots: Slots, structure: Any) -> Any:
-    trees = {field: structure.unflatten(slot) for field, slot in slots.items()}
-    return state._replace(**trees)
+class OnTrees:
+    """A rule on whole trees."""
+
+    def __init__(self, rule: Rule):
+        self.rule, self.mask = rule, None
+
+    def marks(self, updates: PyTree, params: PyTree) -> Marks:
+        return None
+
+    def outline(self) -> State:
+        init = self.rule.init
+        slots = self.rule.slots(self.rule.state_type(PARAMETERS))
+        if isinstance(init, Slots):
+            slots = {n: s for n, s in slots.items() if s.role is not Role.SCALAR}
+            return jax.eval_shape(init, ())._replace(**slots)
+        made = init(PARAMETERS)
+        known = {n: slots[n] for n, x in made._asdict().items() if is_slot(x)}
+        return made._replace(**known)
+
+    def start(self, params: PyTree) -> State:
+        flat = check_leaves("params", params, None)
+        for path, p in zip(flat.paths, flat.leaves, strict=True):
+            if p is not None:
+                adapted(self.rule, path, self.rule.init)
+        taken = {id(p) for p in flat.leaves}
+        state = _owned(self.rule.init(flat.unflatten(flat.leaves)), taken)
+        slots = {n: getattr(state, n) for n in slots_of(type(state))}
+        self.rule.check_count(type(state))
+        return with_count(type(state), slots)
+
+    def checked(self, call: Call) -> Plan:
+        updates, state, params = call.trees(call.leaves)
+        places = call.trees(range(len(call.leaves)))
+        flat = check_leaves("updates", updates, None)
+        there = [g is not None for g in flat.leaves]
+        acted = [i for i, g in enumerate(flat.leaves) if g is not None]
+        for i in acted:
+            adapted(self.rule, flat.paths[i], self.rule.update)
+        ps, p_places = parameters_beside(flat, params, places[2])
+        like = jax.tree.map(_type, updates if params is None else params)
+        made = jax.eval_shape(self.rule.init, like)
+        check_fields(state, made)
+        roles, held = roles_of(type(made)), []
+        for name in slots_of(type(made)):
+            known, place = getattr(made, name), getattr(places[1], name)
+            column = _column(roles[name], known, flatten(like))
+            if column is None:
+                check_same(f"state.{name}", getattr(state, name), known)
+            else:
+                slot = flat.match(getattr(state, name), "updates", f"state.{name}")
+                for i in acted:
+                    check_slot(flat, i, name, slot[i], column[i])
+                place = only(flat, flat.structure.flatten_up_to(place), there)
+            held.append(place)
+        p_tree = None
+        if self.rule.takes_params and params is not None:
+            p_tree = only(flat, p_places, there)
+        inputs, structure = jax.tree.flatten((places[0], held, p_tree))
+        outputs = jax.tree.leaves((places[0], held))
+        dtypes = tuple(out_dtype(flat.leaves[i], ps[i]) for i in acted)
+        on_tree = functools.partial(act, self.rule)
+        how = How(structure, dtypes, type(made))
+        work = Work("updates", on_tree, how, inputs, outputs, in_common=False)
+        return _plan(call, [work], type(made))
 
 
-def _owned(init: Any, params: Any) -> Any:
-    """The rule's first state in buffers of its own: a shared one cannot be donated."""
-    taken = {id(p) for p in jax.tree.leaves(params)}
+def _plan(call: Call, work: list[Work], state_type: Any) -> Plan:
+    updates, state, _ = call.trees(range(len(call.leaves)))
+    count = state.count if "count" in state_type._fields else None
+    return Plan(work, jax.tree.structure((updates, state)), count)
+
+
+def _column(role: Role, slot: PyTree, reference: Flat) -> list[Any] | None:
+    """What a field holds for each leaf of a tree; None if it is no slot."""
+    alone = jax.tree_util.treedef_is_leaf(reference.structure)
+    if role in (Role.COUNT, Role.SCALAR) or (role is Role.OTHER and alone):
+        return None
+    try:
+        return reference.structure.flatten_up_to(slot)
+    except ValueError:
+        return None
+
+
+def _owned(made: PyTree, taken: set[int]) -> PyTree:
+    """A first state in buffers of its own: a shared one cannot be donated."""
 
     def own(x: Any) -> Any:
         if id(x) in taken and isinstance(x, jax.Array):
@@ -290,12 +324,14 @@ def _owned(init: Any, params: Any) -> Any:
         taken.add(id(x))
         return x
 
-    return jax.tree.map(own, init(params))
+    return jax.tree.map(own, made)
 
 
-def _array(x: Any) -> Any:
-    return x if x is None else as_array(x)
+def _type(x: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype)
 
 
-def _stored_like(new: Any, old: Any) -> jax.Array:
-    return in_dtype(as_array(new), old.dtype)
+def _forms(slots: list[PyTree]) -> tuple[Any, list[Any]]:
+    """The structure of slots, and the shapes of their arrays."""
+    arrays, structure = jax.tree.flatten(slots)
+    return structure, [getattr(x, "shape", None) for x in arrays]

@@ -5,120 +5,95 @@ transformation alone, returns. An update leaves in the finer of the dtypes of th
 gradient that came in and of its parameter, where the parameters are given.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import tree
-from gradtx.core.numerics import (
-    as_array,
-    at_least_float32,
-    in_dtype,
-    is_inexact,
-    is_real,
-    promote,
-    widen,
-)
+from gradtx.numerics import DTypeLike, as_array, is_real, promote, wide_dtype, widen
+from gradtx.numerics.dtypes import in_dtype, is_inexact
+from gradtx.trees import Flat, Leaf, PyTree, flatten
+from gradtx.values import wrong_type
+
+WIDE = frozenset(map(jnp.dtype, ("float32", "float64", "complex64", "complex128")))
 
 
-def narrow(u: jax.Array, dtype: Any) -> jax.Array:
+def narrow(u: jax.Array, dtype: DTypeLike) -> jax.Array:
     """u rounded to dtype, which must not lose an imaginary part."""
     if u.dtype != dtype and jnp.iscomplexobj(u) and is_real(dtype):
-        raise TypeError(f"a complex update for a parameter of dtype {dtype}.")
+        raise wrong_type(f"a complex update for a parameter of dtype {dtype}.")
     return in_dtype(u, dtype)
 
 
-def out_dtype(g: jax.Array, p: Any) -> Any:
+def out_dtype(g: Leaf, p: Leaf) -> DTypeLike:
+    """The dtype in which the update of a gradient leaves."""
     g = as_array(g)
     return g.dtype if p is None else promote(g.dtype, as_array(p).dtype)
 
 
-def zero_updates(updates: Any, params: Any, who: Any) -> Any:
-    """Updates of zero, in the dtypes that transforming these updates would give."""
-    flat = tree.flatten(updates)
-    ps: Sequence[Any] = [None] * len(flat.leaves)
-    if params is not None:
-        ps = flat.match(params, "updates", "params", who)
-    zeros = [
-        None if g is None else jnp.zeros_like(g, dtype=out_dtype(g, p))
-        for g, p in zip(flat.leaves, ps, strict=True)
-    ]
-    return flat.structure.unflatten(zeros)
-
-
-def wide_dtype(arrays: Any, *dtypes: Any) -> Any:
+def dtype_within(arrays: PyTree, *dtypes: DTypeLike) -> DTypeLike:
+    """The real dtype that a rule computes these arrays in."""
     found = dict.fromkeys(x.dtype for x in jax.tree.leaves(arrays))
-    return at_least_float32(*dtypes, *filter(is_inexact, found))
+    return wide_dtype(*dtypes, *filter(is_inexact, found))
 
 
-def wide_enough(g: Any) -> Any:
-    """A gradient in the dtype that it is computed with in; what is none, as it is."""
-    if not is_inexact(getattr(g, "dtype", bool)):
-        return g
-    return widen(g, at_least_float32(g.dtype))
+def wide_enough(x: Any) -> Any:
+    """An array in the dtype that it is computed with in; what is none, as it is."""
+    if not is_inexact(getattr(x, "dtype", bool)):
+        return x
+    return widen(x, wide_dtype(x.dtype))
 
 
-def all_wide_enough(updates: Any) -> Any:
-    """A tree of gradients in the dtypes that they are computed with in."""
-    return updates if _is_wide(updates) else jax.tree.map(wide_enough, updates)
+def is_wide(tree: PyTree) -> bool:
+    """Whether all leaves are arrays in the dtype that they are computed with in."""
+    for x in jax.tree.leaves(tree):
+        if not (isinstance(x, jax.Array) and x.dtype in WIDE and not x.weak_type):
+            return False
+    return True
 
 
-@tree.remembered
-def _is_wide(updates: Any) -> bool:
-    return all(wide_enough(g) is g for g in jax.tree.leaves(updates))
+def all_wide_enough(tree: PyTree) -> PyTree:
+    """A tree of arrays in the dtypes that they are computed with in."""
+    return tree if is_wide(tree) else jax.tree.map(wide_enough, tree)
 
 
-def widened(arrays: Any, *others: Any) -> Any:
-    """Arrays, and others with them, in the dtype that these arrays are computed in."""
-    if _agree(arrays, others):
-        return arrays, *others
-    wide = functools.partial(widen, dtype=wide_dtype(arrays))
-    return jax.tree.map(wide, (arrays, *others))
+def rounded(out: PyTree, updates: PyTree, params: PyTree) -> PyTree:
+    """What transforming these updates gave, checked, in the dtypes that it leaves in.
+
+    Raises:
+      Misfit: by path, if a structure or a shape has changed.
+    """
+    flat, ps = given(updates, params)
+    us = flat.match(out, "updates", "the transformed updates")
+    leaves: list[Leaf] = []
+    for i, (g, p, u) in enumerate(zip(flat.leaves, ps, us, strict=True)):
+        if g is None or u is None:
+            leaves.append(None)
+            continue
+        flat.check_shape(i, u, g, "the transformed updates", "updates")
+        leaves.append(narrow(as_array(u), out_dtype(g, p)))
+    return flat.unflatten(leaves)
 
 
-@tree.remembered
-def _agree(arrays: Any, others: Any) -> bool:
-    dtype = wide_dtype(arrays)
-    return all(widen(x, dtype) is x for x in jax.tree.leaves((arrays, others)))
+def zero_updates(updates: PyTree, params: PyTree) -> PyTree:
+    """Updates of zero, in the dtypes that transforming these updates would give."""
+    flat, ps = given(updates, params)
+    return flat.unflatten(
+        [
+            None if g is None else jnp.zeros_like(g, dtype=out_dtype(g, p))
+            for g, p in zip(flat.leaves, ps, strict=True)
+        ]
+    )
 
 
-def rounding(who: Any, updates: Any, params: Any) -> Callable[[Any], Any]:
-    """Check what transforming these updates gave, and round it to the dtype it had."""
+def given(updates: PyTree, params: PyTree) -> tuple[Flat, Sequence[Leaf]]:
+    """The updates taken apart, and the parameter beside each; None where there is none.
 
-    def rounded(out: Any) -> Any:
-        dtypes, done = _rounded_dtypes(updates, params, out, who=who)
-        if done:
-            return out
-        flat = tree.flatten(updates)
-        us = zip(flat.beside(out), dtypes, strict=True)
-        return flat.structure.unflatten(
-            [None if dtype is None else narrow(as_array(u), dtype) for u, dtype in us]
-        )
-
-    return rounded
-
-
-@tree.remembered
-def _rounded_dtypes(
-    updates: Any, params: Any, out: Any, *, who: Any
-) -> tuple[list[Any], bool]:
-    """What to round transformed updates to, and whether they are so already."""
-    flat = tree.flatten(updates)
-    us = flat.match(out, "updates", "the transformed updates", who)
-    ps: Sequence[Any] = [None] * len(flat.leaves)
-    if params is not None:
-        ps = flat.match(params, "updates", "params", who)
-    dtypes: list[Any] = []
-    for path, g, p, u in zip(flat.paths, flat.leaves, ps, us, strict=True):
-        dtypes.append(None if g is None or u is None else out_dtype(g, p))
-        if dtypes[-1] is not None:
-            names = ("the transformed updates", "updates")
-            tree.check_shape(who, path, u, g, *names)
-    done = [
-        u is None if dtype is None else narrow(as_array(u), dtype) is u
-        for u, dtype in zip(us, dtypes, strict=True)
-    ]
-    return dtypes, all(done)
+    Raises:
+      Misfit: by path, if the parameters have another structure.
+    """
+    flat = flatten(updates)
+    if params is None:
+        return flat, [None] * len(flat.leaves)
+    return flat, flat.match(params, "updates", "params")

@@ -1,321 +1,303 @@
-"""What in a state is like the parameters, and how: mapped over, and sharded alike.
+"""What a field of a state is, said by its annotation, and so how it begins.
 
-`init` is run on a stand-in for the parameters, and a slot is where it comes back. Which
-axes of its parameter an array of a slot has is seen by running `init` abstractly on
-parameters of other sizes, of which no two are the same.
+    class ScaleByAdamState(NamedTuple):
+        count: Count
+        mu: Mean
+        nu: Square
+
+A role says what a change of the gradients or of the parameters does to a field. Which
+axes of its parameter an array keeps follows from the role, or is said by the estimator
+that made the array. Sharding, descriptions and holes read these, and so will whatever
+stores a state in fewer bytes or carries it into another basis.
 """
 
-import contextlib
-import dataclasses
+import enum
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
+import numpy as np
 
-from gradtx.core import tree
-from gradtx.core.tree import PyTree
+from gradtx.numerics import DTypeLike, abs_sq, is_real, wide_dtype, widen
+from gradtx.trees import PyTree, Shape
+from gradtx.values import Misfit
 
-Shape = tuple[int, ...]
-Axes = tuple[int, ...]
+T = TypeVar("T")
 
-# A rule may treat ranks differently, and large and small, and square and not.
-SHAPES: list[Shape] = [
-    (),
-    (5,),
-    (8,),
-    (3, 7),
-    (7, 3),
-    (8, 8),
-    (4, 3, 5),
-    (3, 5, 11, 7),
-    (1024, 2048),
-    (2003, 1009, 1511),
-]
+
+class Role(enum.Enum):
+    """What a field of a state holds."""
+
+    COUNT = "count"
+    MEAN = "mean"
+    SQUARE = "square"
+    POINT = "point"
+    SCALE = "scale"
+    FACTOR = "factor"
+    BASIS = "basis"
+    SCALAR = "scalar"
+    OTHER = "other"
+
+
+# To a type checker each is what a field holds; at run time it also says its role.
+Count = Annotated[jax.Array, Role.COUNT]  # updates so far, an int32
+Mean = Annotated[PyTree, Role.MEAN]  # linear in the gradients: a velocity, a mean
+Square = Annotated[PyTree, Role.SQUARE]  # non-negative, grows as |gradient|²
+Point = Annotated[PyTree, Role.POINT]  # a place among the parameters: a start, a mean
+Scale = Annotated[PyTree, Role.SCALE]  # a positive size for each entry
+Factor = Annotated[PyTree, Role.FACTOR]  # a matrix of one axis with itself
+Basis = Annotated[PyTree, Role.BASIS]  # orthonormal columns of one axis
+Scalar = Annotated[PyTree, Role.SCALAR]  # one number for a leaf, or for the tree
+Other = Annotated[PyTree, Role.OTHER]  # none of these
+
+
+class Axes(tuple[int, ...]):
+    """The axes of its parameter that an array keeps, in the array's order. It is a
+    leaf, so that there can be trees of them."""
+
+
+UNKNOWN = object()  # stands in the place of `Axes` where they cannot be told
+AxesOf = Callable[[Shape], Any]  # from a parameter's shape to a tree of `Axes`
+
+
+def all_axes(shape: Shape) -> Axes:
+    return Axes(range(len(shape)))
+
+
+def no_axes(shape: Shape) -> Axes:
+    return Axes()
+
+
+AXES: Mapping[Role, AxesOf] = {
+    Role.MEAN: all_axes,
+    Role.SQUARE: all_axes,
+    Role.POINT: all_axes,
+    Role.SCALE: all_axes,
+    Role.SCALAR: no_axes,
+}
+
+
+def _cached(f: Callable[[Any], T]) -> Callable[[Any], T]:
+    return functools.cache(f)  # mypy takes a class for what cannot be hashed
+
+
+@_cached
+def roles_of(state_type: Any) -> Mapping[str, Role]:
+    """The declared roles of the fields of a NamedTuple; `OTHER` where none is."""
+    try:
+        hints = typing.get_type_hints(state_type, localns=_NAMES, include_extras=True)
+    except NameError:  # an annotation as text that only its author can read
+        written = state_type.__annotations__.items()
+        hints = {n: _NAMES.get(a) if isinstance(a, str) else a for n, a in written}
+    return {name: _role(hints.get(name)) for name in state_type._fields}
+
+
+_NAMES = {name: globals()[name] for name in (r.value.capitalize() for r in Role)}
+
+
+def _role(hint: Any) -> Role:
+    """The role in an annotation, which may say `| None`."""
+    for option in (hint, *typing.get_args(hint)):
+        for item in getattr(option, "__metadata__", ()):
+            if isinstance(item, Role):
+                return item
+    return Role.OTHER
+
+
+@_cached
+def slots_of(state_type: Any) -> list[str]:
+    """The fields with an entry for each parameter: all but the count."""
+    return [name for name in state_type._fields if name != "count"]
 
 
 @jax.tree_util.register_pytree_node_class
-class Params:
-    """Stands for the parameters. It has no leaves, so maps over it give it back.
+@dataclass(frozen=True)
+class Slot:
+    """Stands for a tree shaped like the parameters, in a state made to be read.
 
-    `alike` tells whether what stands here always has the shapes of the parameters.
+    `init(PARAMETERS)` gives the state with a slot where there is an array for each
+    parameter. A slot has no leaves, so a map over it gives it back.
     """
 
-    def __init__(self, alike: bool = True):
-        self.alike = alike
+    role: Role = Role.OTHER
+    axes: AxesOf | None = None  # None where nobody said them
+    made: Callable[[Any], Any] | None = None  # its entry for a parameter, then
 
-    def tree_flatten(self) -> tuple[tuple[()], bool]:
-        return (), self.alike
+    def tree_flatten(self) -> tuple[tuple[()], "Slot"]:
+        return (), self
 
     @classmethod
-    def tree_unflatten(cls, alike: bool, _: Iterable[Any]) -> "Params":
-        return cls(alike)
+    def tree_unflatten(cls, slot: "Slot", _: Iterable[Any]) -> "Slot":
+        return slot
 
 
-def is_params(x: Any) -> bool:
-    return isinstance(x, Params)
+PARAMETERS = Slot()
 
 
-def roles(init: Callable[[PyTree], PyTree]) -> PyTree:
-    """The state that `init` makes, with a stand-in in the place of each slot."""
+def is_slot(x: Any) -> bool:
+    return isinstance(x, Slot)
+
+
+def read_roles(init: Callable[[PyTree], PyTree]) -> PyTree:
+    """The state that `init` makes, with a `Slot` for each tree like the parameters."""
+    return _declared(init(PARAMETERS))
+
+
+def _declared(x: Any) -> Any:
+    """The state with what its own annotations say about the slots in it."""
     structure: Any
-    slots, structure = jax.tree.flatten(init(Params()), is_leaf=is_params)
-    for shape in SHAPES:
-        try:
-            made = jax.eval_shape(init, [jax.ShapeDtypeStruct(shape, jnp.float32)])
-            found = structure.flatten_up_to(made)
-        except Exception:  # the rule is for matrices, say, or a mask for a dict
-            continue
-        for i, slot in enumerate(found):
-            if is_params(slots[i]) and not _holds_only(slot, shape):
-                slots[i] = Params(alike=False)
-    return structure.unflatten(slots)
-
-
-def map_params(
-    initable: Any,
-    f: Callable[..., Any],
-    state: PyTree,
-    /,
-    *rest: PyTree,
-    transform_non_params: Callable[[Any], Any] | None = None,
-    is_leaf: Callable[[Any], bool] | None = None,
-    params: PyTree | None = None,
-) -> PyTree:
-    """f on every entry of a state that is shaped like its parameter.
-
-    With `params`, also on every array that has some of its parameter's axes: a mean of
-    rows, an array for each axis, a scalar for each leaf. A `PartitionSpec` or
-    `NamedSharding` in `rest` is then narrowed to the axes that are left, so that
-    `map_params(tx, lambda _, spec: spec, state, specs, params=params)` gives each array
-    a spec of its own rank.
-
-    Nothing is taken for what it may not be. An array whose axes are not those of its
-    parameter, as an (m, m) matrix for its rows, or where it is not clear which they
-    are, as where the larger axis of a square is left out, goes to
-    `transform_non_params`. By default it stays as it is; where specs are wanted, say
-    `lambda _: PartitionSpec()`, or use `state_sharding`.
-
-    Args:
-      initable: the transformation, or its `init`.
-      f: called with an array and the leaves of `rest` beside it. A hole stays.
-      state: what `init` returned, or a later state.
-      *rest: trees shaped like the parameters.
-      transform_non_params: called with every other leaf of the state.
-      is_leaf: where to stop going down in a slot, as for `jax.tree.map`.
-      params: the parameters, or their `jax.ShapeDtypeStruct`s. Without them, f is
-        called in the slots that have the shapes of the parameters whatever these are.
-
-    Raises:
-      TypeError: if `init` looks inside the parameters, and does not only map over them.
-      ValueError: if the state is not one of `initable`; by path, if a spec is longer
-        than the shape of its parameter.
-    """
-    init = getattr(initable, "init", initable)
-    structure: Any
-    try:
-        slots, structure = jax.tree.flatten(roles(init), is_leaf=is_params)
-    except Exception as error:
-        raise TypeError(
-            f"map_params: {init} cannot be run on a stand-in for the parameters, which "
-            f"it may only map over: {error}"
-        ) from error
-    try:
-        found = structure.flatten_up_to(state)
-    except ValueError as error:
-        raise ValueError(f"map_params: state is not one of {init}: {error}") from None
-
-    def whole(x: Any) -> bool:
-        return is_leaf is not None and is_leaf(x)
-
-    def at(x: Any, *others: Any) -> Any:
-        return f(x, *others) if x is not None or whole(x) else None
-
-    def elsewhere(x: Any) -> Any:
-        return x if transform_non_params is None else transform_non_params(x)
-
-    def at_entry(entry: _Entry, x: Any, *others: Any) -> Any:
-        if x is None or whole(x):
-            return at(x, *others)
-        arrays = zip(entry.structure.flatten_up_to(x), entry.axes, strict=True)
-        return entry.structure.unflatten(
-            elsewhere(array)
-            if axes is None
-            else at(array, *(_narrowed(o, axes, entry) for o in others))
-            for array, axes in arrays
-        )
-
-    def mapped(role: Any, slot: Any) -> Any:
-        if is_params(role) and params is not None:
-            return jax.tree.map(at_entry, next(known), slot, *rest)
-        if not (is_params(role) and role.alike):
-            return jax.tree.map(elsewhere, slot)
-        return jax.tree.map(at, slot, *rest, is_leaf=lambda x: x is None or whole(x))
-
-    known = iter([] if params is None else _entries(init, slots, structure, params))
-    return structure.unflatten(map(mapped, slots, found))
-
-
-def state_sharding(tx: Any, params: PyTree, shardings: PyTree) -> PyTree:
-    """The shardings of a state, from those of the parameters.
-
-    `jax.jit(tx.init, out_shardings=state_sharding(tx, params, shardings))` makes a
-    state that is sharded from the start, and steps keep it so. An array is sharded as
-    its parameter is, on the axes of it that it has (see `map_params`); a count, and
-    whatever else is not like a parameter, is replicated.
-
-    Args:
-      tx: a gradient transformation, or its `init`.
-      params: the parameters, or their `jax.ShapeDtypeStruct`s.
-      shardings: a `NamedSharding` or `PartitionSpec` for each of them.
-    """
-    named = [s for s in jax.tree.leaves(shardings) if isinstance(s, NamedSharding)]
-    replicated: Any = PartitionSpec()
-    if named:
-        replicated = NamedSharding(named[0].mesh, replicated)
-    return map_params(
-        tx,
-        lambda _, sharding: sharding,
-        jax.eval_shape(getattr(tx, "init", tx), params),
-        shardings,
-        transform_non_params=lambda _: replicated,
-        params=params,
+    children, structure = jax.tree.flatten(
+        x, is_leaf=lambda y: y is not x or is_slot(y)
     )
+    is_leaf = len(children) == 1 and children[0] is x
+    if is_leaf or is_slot(x):
+        return x
+    state_type: Any = type(x)
+    if not hasattr(state_type, "_fields"):
+        return structure.unflatten(map(_declared, children))
+    return state_type(*map(_in_field, roles_of(state_type).values(), x))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Entry:
-    """What a slot holds for one parameter: which of its axes each array has."""
-
-    path: Any
-    shape: Shape  # of the parameter
-    structure: Any
-    axes: Sequence[Axes | None]  # None where that is not clear
+def _in_field(role: Role, x: Any) -> Any:
+    if x == PARAMETERS and role is not Role.OTHER:
+        return Slot(role, AXES.get(role))
+    return _declared(x)
 
 
-def _entries(
-    init: Any, roles: Sequence[Any], structure: Any, params: PyTree
-) -> list[PyTree]:
-    """For each slot, the tree of its entries."""
-    flat = tree.flatten(params)
-    shapes = [() if p is None else jnp.shape(p) for p in flat.leaves]
+class Kept(Protocol):
+    """What keeps a slot in its own form, such as an estimator of a second moment."""
 
-    def slots_for(shapes: Sequence[Shape]) -> list[Any]:
-        like = [
-            None if p is None else jax.ShapeDtypeStruct(shape, _dtype(p))
-            for p, shape in zip(flat.leaves, shapes, strict=True)
-        ]
-        made = jax.eval_shape(init, flat.structure.unflatten(like))
-        pairs = zip(roles, structure.flatten_up_to(made), strict=True)
-        return [slot for role, slot in pairs if is_params(role)]
+    @property
+    def init(self) -> Callable[[jax.Array], Any]:
+        """From a parameter to the array, or the tuple of arrays, that a slot holds."""
 
-    sizes: list[list[Shape]] = []
-    probes: list[list[Any]] = []
-
-    def probe(*ways: str) -> None:
-        for way, last in itertools.product(ways, (True, False)):
-            others = [_distinct(shape, way, last) for shape in shapes]
-            with contextlib.suppress(Exception):  # the rule may refuse these
-                probes.append(slots_for(others))
-                sizes.append(others)
-
-    probe("up", "down")
-    if not probes:
-        probe("times")
-
-    def entry(alike: bool, i: int, x: Any, *others: Any) -> _Entry:
-        inside: Any
-        arrays, inside = jax.tree.flatten(x)
-        rows = [_leaves(inside, other) for other in others]
-        axes = [
-            _agreed(
-                _matched(shapes[i], a.shape, s[i], row[j].shape) if row else None
-                for s, row in zip(sizes, rows, strict=True)
-            )
-            for j, a in enumerate(arrays)
-        ]
-        if alike and not probes and [a.shape for a in arrays] == [shapes[i]]:
-            axes = [tuple(range(len(shapes[i])))]
-        return _Entry(flat.paths[i], shapes[i], inside, axes)
-
-    places = flat.structure.unflatten(range(len(shapes)))
-    alike = [role.alike for role in roles if is_params(role)]
-    return [
-        jax.tree.map(functools.partial(entry, *slot[:1]), places, *slot[1:])
-        for slot in zip(alike, slots_for(shapes), *probes, strict=True)
-    ]
+    @property
+    def axes(self) -> AxesOf:
+        """From the shape of a parameter to the axes that each array keeps."""
 
 
-def _distinct(shape: Shape, way: str, last: bool) -> Shape:
-    """Other sizes in the same order, no two the same. Of equal sizes the last becomes
-    the largest, or the first."""
-    order = sorted(range(len(shape)), key=lambda i: (shape[i], i if last else -i))
-    steps = [order.index(i) + last for i in range(len(shape))]
-    if way == "times":
-        return tuple(n * (2 + k) for n, k in zip(shape, steps, strict=True))
-    shift = 2
-    if way == "down":
-        room = min(shape, default=0) > len(shape) + 3
-        shift = -len(shape) - 2 if room else len(shape) + 4
-    return tuple(n + shift + k for n, k in zip(shape, steps, strict=True))
+def mean_like(p: jax.Array, dtype: DTypeLike | None = None) -> jax.Array:
+    """Zeros shaped and sharded like p, in `dtype`; by default in p's, or float32."""
+    if dtype is None:
+        dtype = widen(jnp.zeros((), p.dtype), wide_dtype(p.dtype)).dtype
+    return jnp.zeros_like(p, dtype=dtype)
 
 
-def _matched(p: Shape, made: Shape, sizes: Shape, other: Shape) -> Axes | None:
-    """The axes of a parameter in an array made for it, seen in one made for others.
+def square_like(p: jax.Array, value: Any = 0.0) -> jax.Array:
+    """This value in the shape of p, real also where p is complex."""
+    zeros = abs_sq(mean_like(p))
+    return zeros + scalar("the first value", value, zeros.dtype)
+
+
+def point_like(p: jax.Array) -> jax.Array:
+    """p as a slot of its own: in its dtype, or float32. The lift makes a copy."""
+    return widen(p, wide_dtype(p.dtype))
+
+
+def scalar_like(params: PyTree, value: Any = 0.0, name: str = "value") -> jax.Array:
+    """A scalar of a state, in the finest dtype of the parameters, or float32.
 
     Args:
-      p: the shape of the parameter.
-      made: the shape of the array.
-      sizes: that of another parameter, with distinct sizes, and none as in p.
-      other: that of the array made for it.
+      params: a tree of arrays.
+      value: a number, or an array, which is refused if it is no real scalar.
+      name: of the argument that gave the value, for the error.
     """
-    axes = tuple(sizes.index(n) for n in other if n in sizes)
-    same = len(axes) == len(other) and tuple(p[a] for a in axes) == made
-    return axes if same else None
+    dtype = wide_dtype(*(p.dtype for p in jax.tree.leaves(params)))
+    return scalar(name, value, dtype)
 
 
-def _agreed(seen: Iterable[Axes | None]) -> Axes | None:
-    """What two probes show and none gainsays, if it has every axis once."""
-    found = [axes for axes in seen if axes is not None]
-    once = (
-        len(found) > 1 and len(set(found)) == 1 and len(set(found[0])) == len(found[0])
-    )
-    return found[0] if once else None
-
-
-def _leaves(structure: Any, x: Any) -> Any:
-    try:
-        return structure.flatten_up_to(x)
-    except ValueError:
-        return None
-
-
-def _narrowed(x: Any, axes: Axes, entry: _Entry) -> Any:
-    """The sharding of a parameter on some of its axes; what is none, as it is."""
-    rank = len(entry.shape)
-    if axes == tuple(range(rank)):
-        return x
-    if isinstance(x, NamedSharding):
-        return x.update(spec=_narrowed(x.spec, axes, entry))
-    if not isinstance(x, PartitionSpec):
-        return x
-    if len(x.partitions) > rank:
-        raise ValueError(
-            f"map_params: {x} is longer than the shape {entry.shape} of "
-            f"params{tree.keystr(entry.path)}."
+def scalar(name: str, value: Any, dtype: DTypeLike) -> jax.Array:
+    """A real number or scalar array in this dtype, as an array of its own."""
+    if jnp.shape(value) or not is_real(jnp.result_type(value)):
+        raise Misfit(
+            f"{name} has shape {jnp.shape(value)} and dtype {jnp.result_type(value)}; "
+            "expected a real scalar. To try several values, use jax.vmap."
         )
-    parts = (*x.partitions, *(None,) * (rank - len(x.partitions)))
-    return x.update(partitions=tuple(parts[a] for a in axes))
+    return jnp.array(value, dtype)  # a copy, as the argument may be donated too
 
 
-def _holds_only(slot: Any, shape: Shape) -> bool:
-    """Whether a slot for one parameter holds one array of this shape, or a hole."""
-    (x,) = slot
-    return x is None or getattr(x, "shape", None) == shape
+class Slots:
+    """The `init` of a rule whose fields begin as their roles say.
+
+    A `Count` begins at 0, a `Mean` and a `Square` at zero, a `Point` at the parameter,
+    a `Scalar` at 0. In a rule on one array a slot is for that array; in one on trees it
+    is a tree, and a `Scalar` is one number for the whole tree.
+
+    Args:
+      state_type: the NamedTuple, whose annotations are roles.
+      *spread: what keeps several fields, those that its own tuple names.
+      **begin: for a field, the dtype in which it is kept, a number or scalar array that
+        it begins at, or what keeps it in another form, such as an estimator.
+    """
+
+    def __init__(self, state_type: Any, *spread: Kept, **begin: Any):
+        self.state_type, self.spread, self.begin = state_type, spread, begin
+        self.roles = roles_of(state_type)
+
+    def __call__(self, params: PyTree) -> Any:
+        fields: dict[str, Any] = {"count": 0} if "count" in self.roles else {}
+        for kept in self.spread:
+            fields |= kept.init(params)._asdict()
+        for name in slots_of(self.state_type):
+            if name in fields:
+                continue
+            if self.roles[name] is Role.SCALAR:
+                fields[name] = scalar_like(params, self.begin.get(name, 0.0), name)
+            else:
+                first = self._first(self.roles[name], self.begin.get(name))
+                fields[name] = jax.tree.map(first, params)
+        return self.state_type(**fields)
+
+    def slot(self, name: str) -> Slot:
+        """The role of a field, and the axes of its arrays."""
+        kept: Any = self.begin.get(name)
+        axes = kept.axes if hasattr(kept, "axes") else AXES.get(self.roles[name])
+        for several in self.spread:
+            axes = dict(_each(several)).get(name, axes)
+        return Slot(self.roles[name], axes)
+
+    def _first(self, role: Role, begin: Any) -> Callable[[jax.Array], Any]:
+        """From a parameter to what a field holds for it first."""
+        if hasattr(begin, "init"):
+            return begin.init
+        if role is Role.POINT:
+            return point_like
+        if role in (Role.SQUARE, Role.SCALE):
+            return lambda p: square_like(p, 0.0 if begin is None else begin)
+        if begin is None or isinstance(begin, str | type | np.dtype):
+            return lambda p: mean_like(p, begin)
+        return lambda p: mean_like(p) + square_like(p, begin).astype(mean_like(p).dtype)
 
 
-def _dtype(p: Any) -> Any:
-    return p.dtype if hasattr(p, "dtype") else jnp.result_type(p)
+def _each(several: Kept) -> Iterator[tuple[str, AxesOf]]:
+    """The fields that something keeps, each with the axes of its arrays."""
+    for name in several.axes(())._fields:
+
+        def axes(shape: Shape, name: str = name) -> Any:
+            return getattr(several.axes(shape), name)
+
+        yield name, axes
+
+
+def slots(state_type: Any, *spread: Kept, **begin: Any) -> Slots:
+    """How the fields of a state begin: see `Slots`."""
+    return Slots(state_type, *spread, **begin)
+
+
+def declared_slots(init: Any, state_type: Any) -> dict[str, Slot]:
+    """For each slot of a rule's state, what is said of it."""
+    if isinstance(init, Slots):
+        return {name: init.slot(name) for name in slots_of(state_type)}
+    roles = roles_of(state_type)
+    return {
+        name: Slot(roles[name], AXES.get(roles[name]), _maker(init, name))
+        for name in slots_of(state_type)
+    }
+
+
+def _maker(init: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
+    return lambda p: getattr(init(p), name)

@@ -6,16 +6,25 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.call import Value, calling, recorded
-from gradtx.core.check import Function
-from gradtx.core.extra import declare, extra_args, passed_on, refuse_unknown
-from gradtx.core.lift import treewise
-from gradtx.core.precision import all_wide_enough, rounding
-from gradtx.core.rule import Pair
-from gradtx.core.wrap import Part, as_pair, declare_parts, inner_pair
+from gradtx.core.lift import OnTrees, entrywise
+from gradtx.core.pair import (
+    Pair,
+    Part,
+    Scope,
+    as_pair,
+    joint,
+    joint_extra_args,
+    passed_on,
+    refuse_unknown,
+)
+from gradtx.core.precision import all_wide_enough, rounded
+from gradtx.core.rule import Rule
+from gradtx.core.stages import lifted
+from gradtx.trees import PyTree
+from gradtx.values import Misfit, Value, brief, calling, naming, recorded, wrong_type
 
-Params = Any
-Updates = Any
+Params = PyTree
+Updates = PyTree
 OptState = Any
 
 
@@ -30,7 +39,6 @@ class GradientTransformation(Value):
     """
 
     __slots__ = ()
-    build = staticmethod(Pair)
 
     def __new__(cls, init: Callable[..., Any], update: Callable[..., Any]) -> Any:
         return cls._record(cls, {"init": init, "update": update})
@@ -44,6 +52,16 @@ class GradientTransformation(Value):
     def update(self) -> Callable[..., tuple[Updates, OptState]]:
         """From updates and state to the transformed updates and the next state."""
         return self._made.update
+
+    @property
+    def scope(self) -> Scope:
+        """Which entries it mixes; `TREEWISE` for a pair that does not say so."""
+        return self._made.scope
+
+    @staticmethod
+    def build(*args: Any, **kwargs: Any) -> Pair:
+        """The pair that the two functions make."""
+        return as_pair(Pair(*args, **kwargs), "the pair")
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.init, self.update))
@@ -72,50 +90,18 @@ def init_empty_state(params: Params) -> EmptyState:
 @transformation
 def identity() -> Pair:
     """Return the updates as they are."""
-    return treewise(init_empty_state, lambda updates, state: (updates, state))
+    return entrywise(init_empty_state, lambda g, s: (g, s))
 
 
 @transformation
 def set_to_zero() -> Pair:
     """Return updates of zero: the parameters stay as they are."""
 
-    def update(updates: Updates, state: EmptyState) -> Any:
+    def update(updates: Updates, state: EmptyState) -> tuple[Updates, EmptyState]:
         return jax.tree.map(jnp.zeros_like, updates), state
 
-    return treewise(init_empty_state, update)
-
-
-@transformation
-def stateless(f: Function) -> Pair:
-    """Transform the updates by a function of the updates and the parameters.
-
-    Args:
-      f: `f(updates, params) -> updates`, on whole trees, in float32 or better;
-        `params` is None where `update` is called without. It keeps the structure and
-        the shapes.
-    """
-
-    def update(updates: Updates, state: EmptyState, params: Params = None) -> Any:
-        return f(updates, params), state
-
-    return treewise(init_empty_state, update)
-
-
-@transformation
-def stateless_with_tree_map(f: Function) -> Pair:
-    """Transform each update by a function of it and its parameter.
-
-    Args:
-      f: `f(update, param) -> update`, on one array, in float32 or better; `param` is
-        None where `update` is called without parameters. It keeps the shape.
-    """
-
-    def update(updates: Updates, state: EmptyState, params: Params = None) -> Any:
-        if params is None:
-            return jax.tree.map(lambda u: f(u, None), updates), state
-        return jax.tree.map(f, updates, params), state
-
-    return treewise(init_empty_state, update)
+    # Not leaf by leaf, which is under `jit`: there a constant has no sharding.
+    return lifted(OnTrees(Rule(Scope.ENTRYWISE, init_empty_state, update, {})))
 
 
 @transformation
@@ -156,15 +142,13 @@ def named_chain(*args: tuple[str, GradientTransformation]) -> Pair:
     """
     for i, part in enumerate(args):
         if not (isinstance(part, tuple | list) and len(part) == 2):
-            raise TypeError(
-                f"named_chain: part {i} is {part!r}; expected (name, part)."
-            )
+            raise wrong_type(f"part {i} is {brief(part)}; expected (name, part).")
         if not isinstance(part[0], str):
-            raise TypeError(f"named_chain: the name {part[0]!r} is not a string.")
+            raise wrong_type(f"the name {brief(part[0])} is not a string.")
     names, parts = zip(*args, strict=True) if args else ((), ())
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"named_chain: two parts have the name {name!r}.")
+            raise Misfit(f"two parts have the name {name!r}.")
     return _chained(
         names,
         parts,
@@ -173,57 +157,48 @@ def named_chain(*args: tuple[str, GradientTransformation]) -> Pair:
     )
 
 
-@transformation
-def with_extra_args_support(tx: GradientTransformation) -> Pair:
-    """Let a transformation be passed any extra argument; it gets those that it takes.
-
-    Args:
-      tx: a gradient transformation, or a pair `(init, update)`.
-    """
-    init, update = inner_pair(tx, "tx")
-    declare(update, None)
-    declare_parts(update, lambda state: [Part("", tx, state)])
-    return Pair(init, update)
-
-
 def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -> Pair:
     who = calling()
-    pairs = [as_pair(tx, "chain", f"part {i}") for i, tx in enumerate(args)]
-    init_fns = [pair.init for pair in pairs]
+    with naming("chain"):
+        pairs = [as_pair(tx, f"part {i}") for i, tx in enumerate(args)]
     update_fns = [pair.update for pair in pairs]
-    takes = [extra_args(fn) for fn in update_fns]
-    taken = None if None in takes else frozenset[str]().union(*(t for t in takes if t))
+    taken, exact = joint_extra_args(pairs), all(pair.exact for pair in pairs)
 
     def init(params: Params) -> Any:
-        return join([fn(params) for fn in init_fns])
+        return join([pair.init(params) for pair in pairs])
 
     def update(
         updates: Updates, state: Any, params: Params = None, **extra: Any
-    ) -> Any:
-        refuse_unknown(who, extra, taken)
-        try:
-            states = split(state)
-            known = len(states) == len(update_fns)
-        except (TypeError, KeyError):
-            known = False
-        if not known:
-            raise TypeError(
-                f"{who}: the state is not that of this chain of {len(update_fns)}; "
-                "expected what init(params) returns."
-            )
-        rounded = rounding(who, updates, params)
-        updates = all_wide_enough(updates)
-        new = []
-        for fn, s in zip(update_fns, states, strict=True):
-            updates, s = fn(updates, s, params, **passed_on(fn, extra))
-            new.append(s)
-        return rounded(updates), join(new)
+    ) -> tuple[Updates, Any]:
+        with naming(who):
+            if extra:
+                refuse_unknown(extra, taken)
+            states = _split(split, state, len(pairs))
+            wide, new = all_wide_enough(updates), []
+            out = wide
+            for pair, fn, s in zip(pairs, update_fns, states, strict=True):
+                out, s = fn(out, s, params, **passed_on(pair, extra))
+                new.append(s)
+            if not (exact and wide is updates and pairs):
+                out = rounded(out, updates, params)
+            return out, join(new)
 
-    declare(update, taken)
-    declare_parts(
-        update,
-        lambda state: [
-            Part(*part) for part in zip(names, args, split(state), strict=True)
-        ],
+    def parts(state: Any) -> Sequence[Part]:
+        return [Part(*part) for part in zip(names, args, split(state), strict=True)]
+
+    scope = joint(pair.scope for pair in pairs)
+    return Pair(init, update, scope, taken, parts, exact).remembered()
+
+
+def _split(split: Any, state: Any, expected: int) -> Sequence[Any]:
+    """The states of the links."""
+    try:
+        states = split(state)
+        if len(states) == expected:
+            return states
+    except (TypeError, KeyError):
+        pass
+    raise wrong_type(
+        f"the state is not that of this chain of {expected}; expected what "
+        "init(params) returns."
     )
-    return Pair(init, update)

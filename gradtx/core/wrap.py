@@ -1,118 +1,132 @@
 """What transformations of transformations share: the pair inside, and what they hold.
 
-A wrapper looks at the `init` and the `update` of what it wraps, and at nothing else. Of
-its own state, the fields that are the states of its parts, or whose names begin with
-`inner`, hold what is inside.
+A wrapper looks at the `init` and the `update` of what it wraps, at its scope and at the
+roles of its state, and at nothing else. Of its own state, the fields that are the
+states of its parts, or whose names begin with `inner`, hold what is inside.
 """
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.call import calling
-from gradtx.core.check import show
-from gradtx.core.extra import declare, extra_args, passed_on, refuse_unknown
-from gradtx.core.numerics import as_array
-from gradtx.core.rule import Pair, check_fields
+from gradtx.core.checks import check_fields, needed, needs_parameters
+from gradtx.core.pair import (
+    Pair,
+    Part,
+    Scope,
+    State,
+    as_pair,
+    joint,
+    joint_extra_args,
+    passed_on,
+    refuse_unknown,
+)
+from gradtx.numerics import as_array
+from gradtx.trees import PyTree
+from gradtx.values import calling, naming
 
-
-class Part(NamedTuple):
-    """A transformation inside another, and its share of the state."""
-
-    name: str  # among its neighbours; "" for the only one
-    tx: Any
-    state: Any
-
-
-def as_pair(tx: Any, who: Any, name: str) -> Pair:
-    """The functions of a transformation, ours or another library's, or a plain pair."""
-    try:
-        init, update = tx
-    except (TypeError, ValueError):
-        init = update = None
-    if not (callable(init) and callable(update)):
-        forgotten = inspect.isfunction(tx) or inspect.isclass(tx)
-        fix = " Is it a factory that was not called?" if forgotten else ""
-        raise TypeError(
-            f"{who}: {name} is {show(tx)}; expected a gradient transformation.{fix}"
-        )
-    return Pair(init, update)
+Extra = Mapping[str, Any]
 
 
 def inner_pair(tx: Any, name: str = "inner") -> Pair:
     """The pair of an argument of the running factory; its update may be passed any
     extra argument, and gets those that it takes."""
-    who = getattr(calling(), "factory", None)
-    init, update = as_pair(tx, getattr(who, "__name__", "gradtx"), name)
+    with naming(getattr(getattr(calling(), "factory", None), "__name__", "gradtx")):
+        pair = as_pair(tx, name)
+    update = pair.update
 
     def update_inner(
-        updates: Any, state: Any, params: Any = None, **extra: Any
-    ) -> tuple[Any, Any]:
-        return update(updates, state, params, **passed_on(update, extra))
+        updates: PyTree, state: State, params: PyTree = None, **extra: Any
+    ) -> tuple[PyTree, State]:
+        return update(updates, state, params, **passed_on(pair, extra))
 
-    declare(update_inner, extra_args(update))
-    return Pair(init, update_inner)
+    return Pair(pair.init, update_inner, pair.scope, pair.extra_args, pair.parts)
 
 
 def wrapper(
     state_type: Any,
-    init: Callable[..., Any],
-    update: Callable[..., Any],
+    init: Callable[..., State],
+    update: Callable[..., tuple[PyTree, State]],
     around: Sequence[Pair],
-    parts: Callable[[Any], Sequence[Part]],
+    parts: Callable[[State], Sequence[Part]] = lambda state: (),
+    scope: Scope | None = None,
 ) -> Pair:
     """The pair of a wrapper, which checks the state and the extra arguments of a call.
 
     Args:
-      state_type: the NamedTuple that `init` returns.
+      state_type: the NamedTuple that `init` returns; None for any.
       init: from the parameters to the state.
       update: `update(updates, state, params, **extra)`. Its keyword-only arguments are
-        extra arguments of its own, beside those that the pairs inside take.
+        extra arguments of its own, beside those that the pairs inside take. Where
+        `params` has no default, they are needed.
       around: the pairs inside, made by `inner_pair`.
       parts: from the state to the transformations inside (see `parts_of`).
+      scope: which entries it mixes; by default those that the pairs inside mix.
     """
-    who = calling()
-    declared = inspect.signature(update).parameters.values()
-    words = {p.name: p.default for p in declared if p.kind is p.KEYWORD_ONLY}
-    takes = [extra_args(pair.update) for pair in around]
-    taken = None if None in takes else frozenset(words).union(*(t for t in takes if t))
+    who, declared = calling(), inspect.signature(update).parameters
+    words = {n: p.default for n, p in declared.items() if p.kind is p.KEYWORD_ONLY}
+    required = {n for n, d in words.items() if d is inspect.Parameter.empty}
+    needs_params = list(declared.values())[2].default is inspect.Parameter.empty
+    taken = joint_extra_args(around, words)
+
+    def init_fn(params: PyTree) -> State:
+        with naming(who):
+            return init(params)
 
     def update_fn(
-        updates: Any, state: Any, params: Any = None, **extra: Any
-    ) -> tuple[Any, Any]:
-        refuse_unknown(who, extra, taken)
-        check_fields(who, state, state_type)
-        for word, default in words.items():
-            if default is inspect.Parameter.empty and word not in extra:
-                raise TypeError(
-                    f"{who} needs {word}: "
-                    f"call update(updates, state, params, {word}=...)."
-                )
-        return update(updates, state, params, **extra)
+        updates: PyTree, state: State, params: PyTree = None, **extra: Any
+    ) -> tuple[PyTree, State]:
+        with naming(who):
+            if extra:
+                refuse_unknown(extra, taken)
+            if state_type is not None:
+                check_fields(state, state_type)
+            for word in required - extra.keys():
+                raise needed(word)
+            if needs_params and params is None:
+                raise needs_parameters()
+            return update(updates, state, params, **extra)
 
-    declare(update_fn, taken)
-    declare_parts(update_fn, parts)
-    return Pair(init, update_fn)
+    if scope is None:
+        scope = joint(pair.scope for pair in around)
+    return Pair(init_fn, update_fn, scope, taken, parts).remembered()
+
+
+def around_one(
+    state_type: Any,
+    init: Callable[..., State],
+    update: Callable[..., tuple[PyTree, State]],
+    inner: Any,
+    pair: Pair,
+    field: str = "inner_state",
+    scope: Scope | None = None,
+) -> Pair:
+    """`wrapper` around one transformation, whose state a field of the state holds."""
+
+    def parts(state: State) -> Sequence[Part]:
+        return [Part("", inner, getattr(state, field))]
+
+    return wrapper(state_type, init, update, [pair], parts, scope)
 
 
 def run_if(
     condition: jax.Array,
     pair: Pair,
-    updates: Any,
-    state: Any,
-    params: Any,
-    extra: Mapping[str, Any],
-    otherwise: Any,
-) -> tuple[Any, Any]:
+    updates: PyTree,
+    state: State,
+    params: PyTree,
+    extra: Extra,
+    otherwise: PyTree,
+) -> tuple[PyTree, State]:
     """What a pair gives where the condition holds; else `otherwise` and the same state.
 
     Only the branch that is taken is computed, unless `vmap` turns it into a selection.
     """
 
-    def run() -> tuple[Any, Any]:
+    def run() -> tuple[PyTree, State]:
         out, new = pair.update(updates, state, params, **extra)
         return jax.tree.map(_like, (out, new), (otherwise, state))
 
@@ -125,12 +139,6 @@ def _like(x: Any, other: Any) -> jax.Array:
     return x if is_key else as_array(x).astype(dtype)
 
 
-def declare_parts(update: Any, parts: Callable[[Any], Sequence[Part]]) -> None:
-    """Say what an update holds, as a function of the state."""
-    update.parts = parts
-
-
-def parts_of(tx: Any, state: Any) -> Sequence[Part]:
+def parts_of(tx: Any, state: State) -> Sequence[Part]:
     """The transformations inside a transformation, with their shares of its state."""
-    _, update = tx
-    return update.parts(state) if hasattr(update, "parts") else ()
+    return as_pair(tx, "tx").parts(state)

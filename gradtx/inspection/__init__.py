@@ -1,14 +1,16 @@
 """Looking inside: what a transformation holds, and with which numbers it works."""
 
-from gradtx.inspection.describe import DescribedPart, Description, describe
+from gradtx.inspection.describe import DescribedPart as DescribedPart
+from gradtx.inspection.describe import Description as Description
+from gradtx.inspection.describe import describe
 from gradtx.inspection.hyperparameters import hyperparameters
+from gradtx.inspection.map_params import map_params as map_params
+from gradtx.inspection.map_params import state_sharding as state_sharding
 from gradtx.inspection.plot import plot_schedule
-from gradtx.inspection.range_test import RangeTest, lr_range_test
+from gradtx.inspection.range_test import RangeTest as RangeTest
+from gradtx.inspection.range_test import lr_range_test
 
 __all__ = [
-    "DescribedPart",
-    "Description",
-    "RangeTest",
     "describe",
     "hyperparameters",
     "lr_range_test",

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gradtx.core import tree
-from gradtx.core.call import Value
-from gradtx.core.check import show, signature
-from gradtx.core.transformation import GradientTransformation
-from gradtx.core.wrap import Part, as_pair, parts_of
+from gradtx.core import GradientTransformation, Pair, Part
+from gradtx.core.pair import as_pair
+from gradtx.core.wrap import parts_of
 from gradtx.inspection.optional import needed_by
+from gradtx.trees.like import size
+from gradtx.values import Value, naming
+from gradtx.values.calls import remake, signature
+from gradtx.values.text import show
 
 WIDTH = 80  # columns of the printed table
 LONGEST = 60  # characters of a printed hyperparameter
@@ -99,13 +101,14 @@ def describe(tx: GradientTransformation, params: Any) -> Description:
       TypeError: if `tx` is no gradient transformation, or `params` not such a tree.
       ImportError: from `print` and `str`, if rich is not installed.
     """
-    as_pair(tx, "describe", "tx")
+    with naming("describe"):
+        as_pair(tx, "tx")
     noted: dict[Any, _Noted] = {}
     noting = _noting(tx, noted)
     state = jax.eval_shape(noting.init, params)
     return Description(
-        tuple(_walk(Part("", noting, state), tree.size(params), noted, depth=0)),
-        tree.size(params),
+        tuple(_walk(Part("", noting, state), size(params), noted, depth=0)),
+        size(params),
         _bytes_by_dtype(jax.eval_shape(lambda p: p, params)),
     )
 
@@ -116,34 +119,34 @@ class _Noted:
     parameters: int | None = None  # entries of what its `init` was given
 
 
-def _noting(tx: Any, noted: dict[Any, _Noted]) -> GradientTransformation:
+def _noting(tx: Any, noted: dict[Any, _Noted]) -> Pair:
     """The same transformation, of parts that note how much their `init` is given.
 
     Which of the parameters a part sees, only the wrapper around it knows.
     """
     remade = tx
     if isinstance(tx, Value) and _holds_a_pair(tx.arguments):
-        make, (factory, arguments) = tx.__reduce__()
 
         def noting(argument: Any) -> Any:
             return _noting(argument, noted) if _is_pair(argument) else argument
 
-        remade = make(factory, jax.tree.map(noting, arguments, is_leaf=_is_leaf))
-    inner_init, inner_update = remade
+        noted_arguments = jax.tree.map(noting, dict(tx.arguments), is_leaf=_is_leaf)
+        remade = remake(tx.factory, noted_arguments)
+    pair = as_pair(remade, "tx")
 
     def init(params: Any) -> Any:
-        noted[init].parameters = tree.size(params)
-        return inner_init(params)
+        noted[init].parameters = size(params)
+        return pair.init(params)
 
     noted[init] = _Noted(tx)
-    return GradientTransformation(init, inner_update)
+    return Pair(init, pair.update, pair.scope, pair.extra_args, pair.parts)
 
 
 def _walk(
     part: Part, parameters: int, noted: dict[Any, _Noted], depth: int
 ) -> Iterator[DescribedPart]:
     tx, inside = part.tx, _inside(part)
-    if tx is not None and (note := noted.get(tx[0])):
+    if tx is not None and (note := noted.get(as_pair(tx, "tx").init)):
         tx = note.tx
         parameters = parameters if note.parameters is None else note.parameters
     ours = isinstance(tx, Value)
@@ -221,7 +224,7 @@ def _is_leaf(x: Any) -> bool:
 
 
 def _is_pair(x: Any) -> bool:
-    if isinstance(x, GradientTransformation):
+    if isinstance(x, GradientTransformation | Pair):
         return True
     functions = isinstance(x, tuple) and len(x) == 2 and all(map(callable, x))
     return functions and not any(isinstance(f, Value) for f in x)

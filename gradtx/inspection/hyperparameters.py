@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gradtx.core import check
-from gradtx.core.call import Value
-from gradtx.core.rule import resolve
+from gradtx.core import hyper_at, resolve
 from gradtx.core.wrap import parts_of
+from gradtx.values import Value, brief, naming
+from gradtx.values.calls import numbers
 
 
 class _Found(NamedTuple):
@@ -68,19 +68,21 @@ def _walk(tx: Any, state: Any, path: tuple[str, ...]) -> Iterator[_Found]:
         arguments = tx.arguments if isinstance(tx, Value) else {}
         given = {n: arguments.get(n) for n in injected}
         values = {n: h if callable(h) else injected[n] for n, h in given.items()}
-        resolved = resolve("hyperparameters", values, _count(state))
+        with naming("hyperparameters"):
+            resolved = resolve(values, _count(state))
         found += [_Found(path, name, value) for name, value in resolved.items()]
     return iter(found)
 
 
 def _own(tx: Any, state: Any, path: tuple[str, ...], holds: bool) -> Iterator[_Found]:
     """The numbers among the arguments of a transformation, and of its regularizers."""
-    numbers = list(_numbers(tx, (), holds))
+    found = list(_numbers(tx, (), holds))
     count = _count(state)
-    if numbers and not holds and count is None:
+    if found and not holds and count is None:
         raise _misfit(tx)
-    for where, name, value in numbers:
-        scalar = resolve(tx, {name: value}, count)[name]
+    for where, name, value in found:
+        with naming(tx):
+            scalar = hyper_at(name, value, count)
         yield _Found(path + where, name, scalar)
 
 
@@ -88,7 +90,7 @@ def _numbers(value: Any, path: tuple[str, ...], holds: bool) -> Iterator[_Found]
     if not isinstance(value, Value) or value.of_the_step:
         return
     arguments = value.arguments
-    numeric = check.numbers(getattr(value.factory, "build", value.factory))
+    numeric = numbers(getattr(value.factory, "build", value.factory))
     for name, argument in arguments.items():
         if name in numeric and argument is not None:
             rate = name == "step_size_fn" and arguments.get("flip_sign")
@@ -104,7 +106,7 @@ def _count(state: Any) -> Any:
 
 def _misfit(tx: Any) -> TypeError:
     return TypeError(
-        f"hyperparameters: the state is not that of {check.show(tx)}; "
+        f"hyperparameters: the state is not that of {brief(tx)}; "
         "expected what init(params) returns."
     )
 

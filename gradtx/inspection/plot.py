@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.call import checked
-from gradtx.core.check import Steps
 from gradtx.inspection.optional import needed_by
+from gradtx.values import Steps, checked
 
 
 @checked

@@ -8,16 +8,17 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import numpy as np
 
-from gradtx.core.call import checked
-from gradtx.core.check import Function, Number, Whole
-from gradtx.core.extra import passed_on
-from gradtx.core.update import apply_updates
-from gradtx.core.wrap import as_pair
+from gradtx.core.pair import as_pair, passed_on
 from gradtx.inspection.optional import needed_by
 from gradtx.schedules.decay import exponential_decay
+from gradtx.trees.update import apply_updates
+from gradtx.values import Function, Number, checked
+from gradtx.values.arguments import steps
 
-Rate = Annotated[float, Number(0, low_open=True, schedule=False)]
-Smoothing = Annotated[float, Number(0, 1, high_open=True, schedule=False)]
+Rate = Annotated[float, Number(0, low_open=True, schedule=False, name="Rate")]
+Smoothing = Annotated[
+    float, Number(0, 1, high_open=True, schedule=False, name="Smoothing")
+]
 
 
 class RangeTest(NamedTuple):
@@ -70,7 +71,7 @@ def lr_range_test(
     *,
     min_lr: Rate = 1e-6,
     max_lr: Rate = 10.0,
-    steps: Annotated[int, Whole(2)] = 100,
+    steps: Annotated[int, steps(2, name="Steps")] = 100,
     smoothing: Smoothing = 0.8,
 ) -> RangeTest:
     """Raise the learning rate geometrically while training, and suggest one.
@@ -124,16 +125,16 @@ def _losses(
     loss_fn: Callable[..., Any], params: Any, tx: Any, batches: Any, steps: int
 ) -> Iterable[float]:
     """The loss before each step, up to the first that is not finite."""
-    init, update = as_pair(tx, "lr_range_test", "make_tx(learning_rate)")
+    pair = as_pair(tx, "make_tx(learning_rate)")
 
     @jax.jit
     def step(params: Any, state: Any, batch: tuple[Any, ...]) -> Any:
         loss, grad = jax.value_and_grad(loss_fn)(params, *batch)
-        extra = passed_on(update, {"value": loss, "grad": grad})
-        updates, state = update(grad, state, params, **extra)
+        extra = passed_on(pair, {"value": loss, "grad": grad})
+        updates, state = pair.update(grad, state, params, **extra)
         return apply_updates(params, updates), state, loss
 
-    state, done = init(params), 0
+    state, done = pair.init(params), 0
     given = itertools.repeat(()) if batches is None else ((b,) for b in batches)
     for batch in itertools.islice(given, steps):
         params, state, loss = step(params, state, batch)

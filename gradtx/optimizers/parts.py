@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from gradtx.core.transformation import GradientTransformation, identity
+from gradtx.core import GradientTransformation, identity
 from gradtx.regularizers import add_decayed_weights
 from gradtx.wrappers import partition
 

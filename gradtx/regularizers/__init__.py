@@ -1,18 +1,17 @@
 """R(W): its value, its gradient, its proximal map, and the steps that use them."""
 
-from gradtx.regularizers.penalties import (
-    Penalty,
-    Regularizer,
-    elastic_net,
-    l1,
-    l2,
-    regularizer,
-)
+# R(W) itself
+from gradtx.regularizers.penalties import Penalty as Penalty
+from gradtx.regularizers.penalties import Regularizer as Regularizer
+from gradtx.regularizers.penalties import elastic_net, l1, l2
+from gradtx.regularizers.penalties import regularizer as regularizer
+
+# The steps that use it
+from gradtx.regularizers.steps import AddDecayState as AddDecayState
+from gradtx.regularizers.steps import AddRegularizerState as AddRegularizerState
+from gradtx.regularizers.steps import ProximalState as ProximalState
 from gradtx.regularizers.steps import (
     AddDecayedWeightsState,
-    AddDecayState,
-    AddRegularizerState,
-    ProximalState,
     add_decay,
     add_decayed_weights,
     add_regularizer,
@@ -20,18 +19,14 @@ from gradtx.regularizers.steps import (
 )
 
 __all__ = [
-    "AddDecayState",
-    "AddDecayedWeightsState",
-    "AddRegularizerState",
-    "Penalty",
-    "ProximalState",
-    "Regularizer",
-    "add_decay",
-    "add_decayed_weights",
-    "add_regularizer",
-    "elastic_net",
-    "l1",
+    # R(W) itself
     "l2",
+    "l1",
+    "elastic_net",
+    # The steps that use it
+    "add_regularizer",
+    "AddDecayedWeightsState",
+    "add_decayed_weights",
+    "add_decay",
     "proximal",
-    "regularizer",
 ]

@@ -1,6 +1,5 @@
 """Penalties on the size of the weights: the λ R(W) of the objective, as values."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gradtx.core import select, tree
-from gradtx.core.call import Value, recorded
-from gradtx.core.check import NonNegative, is_number
-from gradtx.core.numerics import abs_sq, at_least_float32, widen
-from gradtx.core.rule import check_leaf, resolve
+from gradtx.core import check_leaves, resolve
+from gradtx.numerics import abs_sq, wide_dtype, widen
+from gradtx.trees import Mask, PyTree
+from gradtx.trees.select import selected
+from gradtx.values import NonNegative, Value, is_number, naming, recorded
 
 
 class Penalty(NamedTuple):
@@ -27,7 +26,7 @@ class Penalty(NamedTuple):
     gradient: Callable[..., jax.Array]
     prox: Callable[..., jax.Array]
     hypers: Mapping[str, Any]
-    mask: Any = None
+    mask: Mask | None = None
 
 
 class Regularizer(Value):
@@ -59,8 +58,8 @@ class Regularizer(Value):
           A scalar, in float32 or better.
         """
         terms = self._map(self.rule.value, lambda w: None, params, count)
-        values = [widen(v, at_least_float32(v.dtype)) for v in jax.tree.leaves(terms)]
-        dtype = at_least_float32(*(v.dtype for v in values))
+        values = [widen(v, wide_dtype(v.dtype)) for v in jax.tree.leaves(terms)]
+        dtype = wide_dtype(*(v.dtype for v in values))
         return sum((v.astype(dtype) for v in values), jnp.zeros((), dtype))
 
     def gradient(self, params: Any, count: ArrayLike = 0) -> Any:
@@ -92,31 +91,37 @@ class Regularizer(Value):
 
         return self._map(prox, lambda w: w, params, count)
 
-    def _map(self, f: Any, otherwise: Any, params: Any, count: ArrayLike) -> Any:
-        flat = tree.flatten(params)
-        chosen = select.selection(self.rule.mask, params, self)
-        scalars = resolve(self, self.rule.hypers, count)
-        out: list[Any] = []
-        for path, w, selected in zip(flat.paths, flat.leaves, chosen, strict=True):
-            if w is None:
-                out.append(None)
-                continue
-            w = check_leaf(self, "params", path, w)
-            if not selected:
-                out.append(otherwise(w))
-                continue
-            wide = functools.partial(widen, dtype=at_least_float32(w.dtype))
-            hypers = {n: h if is_number(h) else wide(h) for n, h in scalars.items()}
-            value = f(wide(w), **hypers)
-            out.append(value.astype(w.dtype) if value.shape == w.shape else value)
-        return flat.structure.unflatten(out)
+    def _map(
+        self,
+        f: Callable[..., jax.Array],
+        otherwise: Callable[[jax.Array], Any],
+        params: PyTree,
+        count: ArrayLike,
+    ) -> PyTree:
+        with naming(self):
+            flat = check_leaves("params", params)
+            chosen = selected(self.rule.mask, params)
+            scalars = resolve(self.rule.hypers, count)
+
+        def at(w: jax.Array, mark: bool) -> Any:
+            if not mark:
+                return otherwise(w)
+            real = wide_dtype(w.dtype)
+            hypers = {
+                n: h if is_number(h) else widen(h, real) for n, h in scalars.items()
+            }
+            value = f(widen(w, real), **hypers)
+            return value.astype(w.dtype) if value.shape == w.shape else value
+
+        pairs = zip(flat.leaves, chosen, strict=True)
+        return flat.unflatten([None if w is None else at(w, mark) for w, mark in pairs])
 
 
 regularizer = recorded(Regularizer)
 
 
 @regularizer
-def l2(strength: NonNegative, mask: Any = None) -> Penalty:
+def l2(strength: NonNegative, mask: Mask | None = None) -> Penalty:
     """The squared L2 norm: λ R(W) = λ ‖W‖₂² = λ Σ W².
 
     Its gradient is 2λW and its proximal map W / (1 + 2tλ). Weight decay, which adds λW,
@@ -145,7 +150,7 @@ def l2(strength: NonNegative, mask: Any = None) -> Penalty:
 
 
 @regularizer
-def l1(strength: NonNegative, mask: Any = None) -> Penalty:
+def l1(strength: NonNegative, mask: Mask | None = None) -> Penalty:
     """The L1 norm: λ R(W) = λ ‖W‖₁ = λ Σ |W|.
 
     Its subgradient is λ sign(W), 0 at W = 0. Its proximal map is soft thresholding,
@@ -173,7 +178,7 @@ def l1(strength: NonNegative, mask: Any = None) -> Penalty:
 
 @regularizer
 def elastic_net(
-    strength: NonNegative, beta: NonNegative = 1.0, mask: Any = None
+    strength: NonNegative, beta: NonNegative = 1.0, mask: Mask | None = None
 ) -> Penalty:
     """L1 and L2 together: λ R(W) = λ Σ (β W² + |W|).
 

@@ -5,33 +5,36 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.check import Decay, LearningRate, NonNegative, OneOf, is_zero
-from gradtx.core.lift import kept, leafwise
-from gradtx.core.numerics import lerp
-from gradtx.core.rule import Pair
-from gradtx.core.transformation import Params, transformation
+from gradtx.core import Count, Pair, Point, entrywise, slots, transformation
+from gradtx.core.roles import point_like
+from gradtx.numerics import lerp
 from gradtx.regularizers.penalties import Regularizer
+from gradtx.trees import Mask
+from gradtx.values import Decay, LearningRate, NonNegative, brief, one_of, wrong_type
+from gradtx.values.arguments import is_zero
 
 
 class AddDecayedWeightsState(NamedTuple):
-    count: jax.Array  # updates so far
+    count: Count
 
 
 class AddDecayState(NamedTuple):
-    count: jax.Array  # updates so far
-    target: Params  # what the weights are pulled to; None for zero
+    count: Count
+    target: Point | None  # what the weights are pulled to; None for zero
 
 
 class AddRegularizerState(NamedTuple):
-    count: jax.Array  # updates so far
+    count: Count
 
 
 class ProximalState(NamedTuple):
-    count: jax.Array  # updates so far
+    count: Count
 
 
 @transformation
-def add_decayed_weights(weight_decay: NonNegative = 0.0, mask: Any = None) -> Pair:
+def add_decayed_weights(
+    weight_decay: NonNegative = 0.0, mask: Mask | None = None
+) -> Pair:
     """Add a multiple of the weights: u = g + λW.
 
     After the step of an adaptive method and before the learning rate it is decoupled
@@ -54,23 +57,20 @@ def add_decayed_weights(weight_decay: NonNegative = 0.0, mask: Any = None) -> Pa
       Loshchilov and Hutter, 2017, arXiv:1711.05101.
     """
 
-    def init(p):
-        return AddDecayedWeightsState(count=0)
-
     def update(g, s, p, *, weight_decay):
         # XLA may not leave 0 · W out: of an infinite W it is NaN.
         return g if is_zero(weight_decay) else g + weight_decay * p, s
 
-    return leafwise(init, update, mask=mask, weight_decay=weight_decay)
+    return entrywise(slots(AddDecayedWeightsState), update, mask=mask)
 
 
 @transformation
 def add_decay(
     weight_decay: NonNegative,
-    mask: Any = None,
+    mask: Mask | None = None,
     *,
-    towards: Annotated[str, OneOf("zero", "start", "average")] = "zero",
-    entries: Annotated[str, OneOf("all", "agreeing", "strictly agreeing")] = "all",
+    towards: Annotated[str, one_of("zero", "start", "average")] = "zero",
+    entries: Annotated[str, one_of("all", "agreeing", "strictly agreeing")] = "all",
     average_decay: Decay = 0.999,
 ) -> Pair:
     """Pull the weights to a target: u' = u + λ 1[entries] ⊙ d, where d = W − target.
@@ -106,10 +106,10 @@ def add_decay(
       (cautious).
     """
 
-    def init(p):
+    def init(p: jax.Array) -> AddDecayState:
         fixed = towards == "zero"
-        target = None if fixed else kept(p)
-        return AddDecayState(count=0, target=target)
+        target = None if fixed else point_like(p)
+        return AddDecayState(count=jnp.int32(0), target=target)
 
     def update(u, s, p, *, weight_decay, average_decay):
         d = p if s.target is None else p - s.target
@@ -122,13 +122,7 @@ def add_decay(
             s = s._replace(target=lerp(s.target, p, average_decay))
         return u + pull, s
 
-    return leafwise(
-        init,
-        update,
-        mask=mask,
-        weight_decay=weight_decay,
-        average_decay=average_decay,
-    )
+    return entrywise(init, update, mask=mask)
 
 
 @transformation
@@ -144,15 +138,12 @@ def add_regularizer(regularizer: Regularizer) -> Pair:
     Raises:
       TypeError: if the argument is not a regularizer.
     """
-    rule = _rule_of(regularizer, "add_regularizer")
-
-    def init(p):
-        return AddRegularizerState(count=0)
+    rule = _rule_of(regularizer)
 
     def update(g, s, p, **hypers):
         return g + rule.gradient(p, **hypers), s
 
-    return leafwise(init, update, mask=rule.mask, **rule.hypers)
+    return entrywise(slots(AddRegularizerState), update, mask=rule.mask, **rule.hypers)
 
 
 @transformation
@@ -176,22 +167,17 @@ def proximal(regularizer: Regularizer, learning_rate: LearningRate) -> Pair:
     References:
       Parikh and Boyd, 2014, "Proximal algorithms"; Beck and Teboulle, 2009, for ISTA.
     """
-    rule = _rule_of(regularizer, "proximal")
-
-    def init(p):
-        return ProximalState(count=0)
+    rule = _rule_of(regularizer)
 
     def update(u, s, p, *, learning_rate, **hypers):
         return rule.prox(p + u, learning_rate, **hypers) - p, s
 
-    return leafwise(
-        init, update, mask=rule.mask, learning_rate=learning_rate, **rule.hypers
-    )
+    return entrywise(slots(ProximalState), update, mask=rule.mask, **rule.hypers)
 
 
-def _rule_of(regularizer: Any, who: str) -> Any:
+def _rule_of(regularizer: Any) -> Any:
     if not isinstance(regularizer, Regularizer):
-        raise TypeError(
-            f"{who}: regularizer is {regularizer!r}; expected a value such as l2(1e-4)."
+        raise wrong_type(
+            f"regularizer is {brief(regularizer)}; expected a value such as l2(1e-4)."
         )
     return regularizer.rule

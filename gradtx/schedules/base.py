@@ -2,19 +2,18 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, ParamSpec
+from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gradtx.core.call import Value, recorded
-from gradtx.core.check import Constant, Number, Whole, is_number, is_zero
+from gradtx.values import Value, is_number, recorded
+from gradtx.values.arguments import is_zero, steps
 
 P = ParamSpec("P")
 StepFunction = Callable[[jax.Array], Any]
-Positive = Annotated[Constant, Number(0, low_open=True, schedule=False)]
 
 
 class Schedule(Value):
@@ -111,9 +110,9 @@ def geometric(rate: Any, x: jax.Array) -> jax.Array:
     return jnp.exp(jnp.minimum(exponent, limit))
 
 
-def whole_steps(steps: Iterable[Any]) -> list[int]:
-    """The steps as Python integers, or the error of a check that they do not pass."""
-    steps = [s.item() if isinstance(s, np.generic) else s for s in steps]
-    if not all(map(is_number, steps)):
+def whole_steps(counts: Iterable[Any]) -> list[int]:
+    """The counts as Python integers, or the error of a check that they do not pass."""
+    counts = [c.item() if isinstance(c, np.generic) else c for c in counts]
+    if not all(map(is_number, counts)):
         raise TypeError
-    return list(map(Whole(0), steps))
+    return list(map(steps(0), counts))

@@ -3,11 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.call import refuse
-from gradtx.core.check import Constant, Function, Steps
-from gradtx.schedules.base import Positive, StepFunction, number, ramp, schedule
+from gradtx.schedules.base import StepFunction, number, ramp, schedule
 from gradtx.schedules.lengths import Part, PartOrZero, steps_of
 from gradtx.schedules.shapes import Shape, anneal
+from gradtx.values import Constant, Function, PositiveConstant, Steps, refuse
 
 
 @schedule
@@ -49,7 +48,7 @@ def warmup_stable_decay_schedule(
     cooldown_steps: Part = 0.2,
     end_value: Constant = 0.0,
     shape: Shape = "1-sqrt",
-    exponent: Positive = 1.0,
+    exponent: PositiveConstant = 1.0,
 ) -> StepFunction:
     """Linear warmup, a constant, and a cool-down over the last steps (WSD).
 
@@ -113,7 +112,7 @@ def cooldown(
     cooldown_steps: Part = 0.2,
     end_value: Constant = 0.0,
     shape: Shape = "1-sqrt",
-    exponent: Positive = 1.0,
+    exponent: PositiveConstant = 1.0,
 ) -> StepFunction:
     """Any schedule, brought down to a value over its last steps.
 

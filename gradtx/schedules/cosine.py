@@ -7,21 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.call import refuse
-from gradtx.core.check import LAST_STEP, Constant, Number, Steps
-from gradtx.schedules.base import (
-    Positive,
-    StepFunction,
-    fraction,
-    mixed,
-    number,
-    ramp,
-    schedule,
-)
+from gradtx.schedules.base import StepFunction, fraction, mixed, number, ramp, schedule
 from gradtx.schedules.lengths import PartOrZero, steps_of
 from gradtx.schedules.shapes import anneal, half_cosine
+from gradtx.values import Constant, Number, PositiveConstant, Steps, refuse
+from gradtx.values.arguments import LAST_STEP
 
-Factor = Annotated[Constant, Number(0, 1, low_open=True, schedule=False)]
+Factor = Annotated[Constant, Number(0, 1, low_open=True, schedule=False, name="Factor")]
 
 
 @schedule
@@ -29,7 +21,7 @@ def cosine_decay_schedule(
     init_value: Constant,
     decay_steps: Steps,
     alpha: Constant = 0.0,
-    exponent: Positive = 1.0,
+    exponent: PositiveConstant = 1.0,
 ) -> StepFunction:
     """Half a cosine from `init_value` down to `alpha · init_value`, which then stays.
 
@@ -63,7 +55,7 @@ def warmup_cosine_decay_schedule(
     warmup_steps: PartOrZero,
     decay_steps: Steps,
     end_value: Constant = 0.0,
-    exponent: Positive = 1.0,
+    exponent: PositiveConstant = 1.0,
 ) -> StepFunction:
     """Linear warmup, then half a cosine.
 

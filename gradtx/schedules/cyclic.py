@@ -6,10 +6,7 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.call import refuse
-from gradtx.core.check import LAST_STEP, Constant, Number, OneOf, Steps, is_number
 from gradtx.schedules.base import (
-    Positive,
     StepFunction,
     fraction,
     geometric,
@@ -19,9 +16,19 @@ from gradtx.schedules.base import (
 )
 from gradtx.schedules.piecewise import Way
 from gradtx.schedules.shapes import half_cosine
+from gradtx.values import (
+    Constant,
+    Number,
+    PositiveConstant,
+    Steps,
+    is_number,
+    one_of,
+    refuse,
+)
+from gradtx.values.arguments import LAST_STEP
 
-Rate = Annotated[Constant, Number(0, 1, low_open=True, schedule=False)]
-Mode = Annotated[str, OneOf("triangular", "triangular2", "exp_range")]
+Rate = Annotated[Constant, Number(0, 1, low_open=True, schedule=False, name="Rate")]
+Mode = Annotated[str, one_of("triangular", "triangular2", "exp_range", name="Mode")]
 
 
 @schedule
@@ -88,7 +95,7 @@ def cyclic_schedule(
 
 @schedule
 def chebyshev_schedule(
-    min_curvature: Positive, max_curvature: Positive, period: Steps
+    min_curvature: PositiveConstant, max_curvature: PositiveConstant, period: Steps
 ) -> StepFunction:
     """The steps of Chebyshev's method in a fractal order, again and again.
 

@@ -1,16 +1,12 @@
 """Geometric decay, smooth or in stairs, and values that change at given steps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.call import checked
-from gradtx.core.check import Constant, Number, Steps, StepsOrZero
 from gradtx.schedules.base import (
-    Positive,
     Schedule,
     StepFunction,
     geometric,
@@ -18,25 +14,39 @@ from gradtx.schedules.base import (
     schedule,
     whole_steps,
 )
+from gradtx.values import (
+    Allowed,
+    Constant,
+    Number,
+    PositiveConstant,
+    Steps,
+    StepsOrZero,
+    checked,
+)
 
 
-@dataclass(frozen=True)
-class ScaleByStep:
-    def __str__(self) -> str:
-        return "a dict from steps, whole and >= 0, to scales >= 0"
+def _scale_by_step(value: Any) -> dict[int, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    scale = Number(0, schedule=False)
+    steps = whole_steps(value)
+    return dict(sorted(zip(steps, map(scale, value.values()), strict=True)))
 
-    def __call__(self, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            raise TypeError
-        scale = Number(0, schedule=False)
-        steps = whole_steps(value)
-        return dict(sorted(zip(steps, map(scale, value.values()), strict=True)))
+
+BoundariesAndScales = Annotated[
+    Mapping[int, Any],
+    Allowed(
+        text="a dict from steps, whole and >= 0, to scales >= 0",
+        check=_scale_by_step,
+        name="BoundariesAndScales",
+    ),
+]
 
 
 @schedule
 def piecewise_constant_schedule(
     init_value: Constant,
-    boundaries_and_scales: Annotated[Mapping[int, Any], ScaleByStep()] | None = None,
+    boundaries_and_scales: BoundariesAndScales | None = None,
 ) -> StepFunction:
     """A constant that is multiplied by a scale at each boundary.
 
@@ -68,7 +78,7 @@ def piecewise_constant_schedule(
 def exponential_decay(
     init_value: Constant,
     transition_steps: Steps,
-    decay_rate: Positive,
+    decay_rate: PositiveConstant,
     transition_begin: StepsOrZero = 0,
     staircase: bool = False,
     end_value: Constant | None = None,
@@ -107,7 +117,7 @@ def exponential_decay(
 
 @checked
 def step_decay_schedule(
-    init_value: Constant, decay_steps: Steps, decay_rate: Positive
+    init_value: Constant, decay_steps: Steps, decay_rate: PositiveConstant
 ) -> Schedule:
     """`exponential_decay` in stairs: αₜ = α₀ γ^⌊t/k⌋.
 

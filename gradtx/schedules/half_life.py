@@ -6,12 +6,13 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.check import Constant, Number, Steps, is_number
-from gradtx.core.numerics import divide
+from gradtx.numerics import divide
 from gradtx.schedules.base import StepFunction, number, ramp, schedule
+from gradtx.values import Constant, Number, Steps, is_number
 
 Remembering = Annotated[
-    Constant, Number(0, 1, low_open=True, high_open=True, schedule=False)
+    Constant,
+    Number(0, 1, low_open=True, high_open=True, schedule=False, name="Remembering"),
 ]
 
 

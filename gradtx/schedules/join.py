@@ -3,72 +3,60 @@
 import functools
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.call import refuse
-from gradtx.core.check import Constant, Function, Steps, StepsOrZero
-from gradtx.schedules.base import (
-    Positive,
-    StepFunction,
-    number,
-    ramp,
-    schedule,
-    whole_steps,
-)
+from gradtx.schedules.base import StepFunction, number, ramp, schedule, whole_steps
 from gradtx.schedules.cosine import warmup_cosine_decay_schedule
 from gradtx.schedules.decay import exponential_decay
 from gradtx.schedules.linear import warmup_constant_schedule
+from gradtx.values import (
+    Allowed,
+    Constant,
+    Function,
+    PositiveConstant,
+    Steps,
+    StepsOrZero,
+    refuse,
+)
+from gradtx.values.arguments import is_function, some_of
 
 
-@dataclass(frozen=True)
-class Functions:
-    def __str__(self) -> str:
-        return "a list of functions of the step, one or more"
-
-    def __call__(self, value: Any) -> Any:
-        functions = list(value)
-        if not all(map(callable, functions)):
-            raise TypeError
-        if not functions:
-            raise ValueError
-        return functions
+def _ascending(value: Any) -> list[int]:
+    steps = whole_steps(value)
+    if steps != sorted(steps):
+        raise ValueError
+    return steps
 
 
-@dataclass(frozen=True)
-class Ascending:
-    def __str__(self) -> str:
-        return "a list of whole numbers >= 0 in ascending order"
-
-    def __call__(self, value: Any) -> Any:
-        steps = whole_steps(value)
-        if steps != sorted(steps):
-            raise ValueError
-        return steps
+def _keywords(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    return dict(value)
 
 
-@dataclass(frozen=True)
-class Keywords:
-    def __str__(self) -> str:
-        return "a list of dicts of arguments, one or more"
-
-    def __call__(self, value: Any) -> Any:
-        calls = list(value)
-        if not all(isinstance(kwargs, Mapping) for kwargs in calls):
-            raise TypeError
-        if not calls:
-            raise ValueError
-        return [dict(kwargs) for kwargs in calls]
+Functions = Annotated[
+    Sequence[Callable[[jax.Array], Any]],
+    some_of("a list of functions of the step, one or more", is_function, "Functions"),
+]
+Boundaries = Annotated[
+    Sequence[int],
+    Allowed(
+        text="a list of whole numbers >= 0 in ascending order",
+        check=_ascending,
+        name="Boundaries",
+    ),
+]
+Keywords = Annotated[
+    Iterable[Mapping[str, Any]],
+    some_of("a list of dicts of arguments, one or more", _keywords, "Keywords"),
+]
 
 
 @schedule
-def join_schedules(
-    schedules: Annotated[Sequence[Callable[[jax.Array], Any]], Functions()],
-    boundaries: Annotated[Sequence[int], Ascending()],
-) -> StepFunction:
+def join_schedules(schedules: Functions, boundaries: Boundaries) -> StepFunction:
     """One schedule after another, each counting from the step at which it begins.
 
         value = schedulesᵢ(t − bᵢ) for bᵢ <= t < bᵢ₊₁, with b₀ = 0 and
@@ -104,7 +92,7 @@ def join_schedules(
 
 @schedule
 def multiply_schedules(
-    schedules: Annotated[Sequence[Callable[[jax.Array], Any]], Functions()],
+    schedules: Functions,
 ) -> StepFunction:
     """The product of schedules, which all count from step 0.
 
@@ -164,7 +152,7 @@ def warmup_exponential_decay_schedule(
     peak_value: Constant,
     warmup_steps: StepsOrZero,
     transition_steps: Steps,
-    decay_rate: Positive,
+    decay_rate: PositiveConstant,
     transition_begin: StepsOrZero = 0,
     staircase: bool = False,
     end_value: Constant | None = None,
@@ -208,7 +196,7 @@ def warmup_exponential_decay_schedule(
 
 @schedule
 def sgdr_schedule(
-    cosine_kwargs: Annotated[Iterable[Mapping[str, Any]], Keywords()],
+    cosine_kwargs: Keywords,
 ) -> StepFunction:
     """Any list of warmups and cosines, one after another (SGDR).
 

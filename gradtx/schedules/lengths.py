@@ -8,54 +8,42 @@ step or the whole. Where a call does not say how long the whole is, a length is 
 
 import fractions
 import math
-from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
+from gradtx.values import Allowed, is_number
+from gradtx.values.arguments import steps
 
-from gradtx.core.check import Whole, is_number
 
-
-@dataclass(frozen=True)
-class Length:
+def length(low: int, name: str) -> Allowed:
     """How long a part is, in steps or as a fraction of the whole schedule."""
 
-    low: int
-
-    def __str__(self) -> str:
-        return (
-            f"a whole number of steps >= {self.low}, or a fraction of the whole in "
-            "(0, 1), but not 1.0, which could be either"
-        )
-
-    def __call__(self, value: Any) -> Any:
-        if isinstance(value, np.generic):
-            value = value.item()
+    def check(value: Any) -> Any:
         if isinstance(value, float) and 0 < value < 1:
             return value
         if isinstance(value, float) and value == 1:
             raise ValueError
-        return Whole(self.low)(value)
+        return steps(low)(value)
+
+    text = (
+        f"a whole number of steps >= {low}, or a fraction of the whole in (0, 1), but "
+        "not 1.0, which could be either"
+    )
+    return Allowed(text=text, check=check, name=name)
 
 
-@dataclass(frozen=True)
-class IsShare:
-    def __str__(self) -> str:
-        return "a number in [0, 1]"
-
-    def __call__(self, value: Any) -> Any:
-        if isinstance(value, np.generic):
-            value = value.item()
-        if not is_number(value):
-            raise TypeError
-        if not 0 <= value <= 1:
-            raise ValueError
-        return value
+def _is_share(value: Any) -> Any:
+    if not is_number(value):
+        raise TypeError
+    if not 0 <= value <= 1:
+        raise ValueError
+    return value
 
 
-Part = Annotated[int | float, Length(1)]
-PartOrZero = Annotated[int | float, Length(0)]
-Share = Annotated[float, IsShare()]
+Part = Annotated[int | float, length(1, "Part")]
+PartOrZero = Annotated[int | float, length(0, "PartOrZero")]
+Share = Annotated[
+    float, Allowed(text="a number in [0, 1]", check=_is_share, name="Share")
+]
 
 
 def share(part: float, whole: int) -> int:

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.check import Constant, Steps, StepsOrZero
-from gradtx.schedules.base import Positive, StepFunction, number, ramp, schedule
+from gradtx.schedules.base import StepFunction, number, ramp, schedule
 from gradtx.schedules.shapes import anneal
+from gradtx.values import Constant, PositiveConstant, Steps, StepsOrZero
 
 
 @schedule
@@ -82,7 +82,7 @@ def warmup_constant_schedule(
 def polynomial_schedule(
     init_value: Constant,
     end_value: Constant,
-    power: Positive,
+    power: PositiveConstant,
     transition_steps: Steps,
     transition_begin: StepsOrZero = 0,
 ) -> StepFunction:

@@ -1,26 +1,19 @@
 """Ways through given values at given steps, and one cycle of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.call import refuse
-from gradtx.core.check import Constant, OneOf, Steps
-from gradtx.schedules.base import (
-    Positive,
-    StepFunction,
-    number,
-    ramp,
-    schedule,
-)
-from gradtx.schedules.decay import ScaleByStep
+from gradtx.schedules.base import StepFunction, number, ramp, schedule
+from gradtx.schedules.decay import BoundariesAndScales
 from gradtx.schedules.lengths import Share, share
 from gradtx.schedules.shapes import anneal
+from gradtx.values import Constant, PositiveConstant, Steps, one_of, refuse
 
 WAYS: dict[str, Callable[..., Any]] = {"linear": ramp, "cosine": anneal}
-Way = Annotated[str, OneOf(*WAYS)]
+Way = Annotated[str, one_of(*WAYS, name="Way")]
 
 
 def through(
@@ -40,7 +33,7 @@ def through(
 def piecewise_interpolate_schedule(
     interpolate_type: Way,
     init_value: Constant,
-    boundaries_and_scales: Annotated[Mapping[int, Any], ScaleByStep()] | None = None,
+    boundaries_and_scales: BoundariesAndScales | None = None,
 ) -> StepFunction:
     """From value to value, each the last times a scale, by lines or half cosines.
 
@@ -80,8 +73,8 @@ def linear_onecycle_schedule(
     peak_value: Constant,
     pct_start: Share = 0.3,
     pct_final: Share = 0.85,
-    div_factor: Positive = 25.0,
-    final_div_factor: Positive = 1e4,
+    div_factor: PositiveConstant = 25.0,
+    final_div_factor: PositiveConstant = 1e4,
 ) -> StepFunction:
     """Up in a line, down in a line, and on down in a third.
 
@@ -128,8 +121,8 @@ def cosine_onecycle_schedule(
     transition_steps: Steps,
     peak_value: Constant,
     pct_start: Share = 0.3,
-    div_factor: Positive = 25.0,
-    final_div_factor: Positive = 1e4,
+    div_factor: PositiveConstant = 25.0,
+    final_div_factor: PositiveConstant = 1e4,
 ) -> StepFunction:
     """Up in half a cosine and down in another.
 

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.call import refuse
-from gradtx.core.check import Constant, Number, Steps, StepsOrZero
-from gradtx.schedules.base import Positive, StepFunction, number, ramp, schedule
+from gradtx.schedules.base import StepFunction, number, ramp, schedule
+from gradtx.values import Constant, Number, PositiveConstant, Steps, StepsOrZero, refuse
 
-Exponent = Annotated[Constant, Number(-1, 0, schedule=False)]
-BelowOne = Annotated[Constant, Number(0, 1, high_open=True, schedule=False)]
+Exponent = Annotated[Constant, Number(-1, 0, schedule=False, name="Exponent")]
+BelowOne = Annotated[
+    Constant, Number(0, 1, high_open=True, schedule=False, name="BelowOne")
+]
 
 
 @schedule
@@ -59,9 +60,9 @@ def inverse_sqrt_schedule(
 @schedule
 def power_schedule(
     peak_value: Constant,
-    batch_size: Positive,
-    tokens_per_step: Positive,
-    coefficient: Positive = 4.6,
+    batch_size: PositiveConstant,
+    tokens_per_step: PositiveConstant,
+    coefficient: PositiveConstant = 4.6,
     exponent: Exponent = -0.51,
 ) -> StepFunction:
     """The Power scheduler: a power of the number of tokens, times the batch size.
@@ -104,7 +105,7 @@ def power_decay(step: jax.Array, exponent: Any) -> jax.Array:
 
 @schedule
 def increasing_decay_schedule(
-    exponent: Positive = 0.8, max_value: BelowOne | None = None
+    exponent: PositiveConstant = 0.8, max_value: BelowOne | None = None
 ) -> StepFunction:
     """A decay rate of a running mean that rises from 0 towards 1.
 

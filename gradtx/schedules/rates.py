@@ -5,12 +5,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.check import (
+from gradtx.schedules.base import StepFunction, number, schedule
+from gradtx.values import (
     LearningRate,
     NonNegative,
     NonNegativeConstant,
+    PositiveConstant,
 )
-from gradtx.schedules.base import Positive, StepFunction, number, schedule
 
 
 @schedule
@@ -43,7 +44,9 @@ def asgd_schedule(
 
 @schedule
 def corrected_decay_schedule(
-    weight_decay: NonNegative, learning_rate: LearningRate, peak_learning_rate: Positive
+    weight_decay: NonNegative,
+    learning_rate: LearningRate,
+    peak_learning_rate: PositiveConstant,
 ) -> StepFunction:
     """The weight decay that keeps the norms of weights steady: λ_t = λ α_t / α_max.
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.check import OneOf
-from gradtx.core.numerics import sqrt
+from gradtx.numerics import sqrt
 from gradtx.schedules.base import fraction, mixed, number
+from gradtx.values import one_of
 
 
 def half_cosine(left: jax.Array) -> jax.Array:
@@ -25,7 +25,7 @@ SHAPES = {
     "1-square": lambda left, gone: left * (1 + gone),  # 1 − τ²
     "rex": lambda left, gone: 2 * left / (1 + left),  # (1 − τ) / (1 − τ/2)
 }
-Shape = Annotated[str, OneOf(*SHAPES)]
+Shape = Annotated[str, one_of(*SHAPES, name="Shape")]
 
 
 def anneal(

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import gradtx
-from gradtx.core.call import Value
-from gradtx.core.check import is_number
-from gradtx.core.transformation import GradientTransformation
+from gradtx.core import GradientTransformation
+from gradtx.values import Value, is_number
 
 LONGEST = 1000  # characters, which also bounds the nesting
 NAME = r"[^\W_][\w .,:+-]{0,39}"

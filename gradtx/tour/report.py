@@ -20,8 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 import gradtx
-from gradtx.core.call import Value
 from gradtx.tour.train import TARGET, Run, Show
+from gradtx.values import Value
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; without the yellow.
 COLOURS = ["#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"]

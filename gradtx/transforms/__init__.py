@@ -1,103 +1,286 @@
 """The algorithms: what an optimizer does with a gradient, one step of a chain each."""
 
-from gradtx.transforms import (
-    accumulating,
-    accumulation,
-    adam_family,
-    adam_steps,
-    adaptive,
-    attention,
-    averaging,
-    bounded,
-    clipping,
-    constraining,
-    curvature,
-    dadaptation,
-    distance,
-    dual_averaging,
-    frugal,
-    ftrl,
-    mixing,
-    momentum,
-    noise,
-    nonfinite,
-    normalizing,
-    per_example,
-    plateau,
-    polyak,
-    prodigy,
-    projected,
-    quasi_hyperbolic,
-    scaling,
-    second_moment,
-    sign,
-    size,
-    spikes,
+# Multiplying, adding up, clipping
+from gradtx.transforms.stateless import stateless, stateless_with_tree_map
+from gradtx.transforms.scaling import (
+    ScaleByScheduleState,
+    ScaleState,
+    scale,
+    scale_by_learning_rate,
+    scale_by_schedule,
 )
-from gradtx.transforms.accumulating import *
-from gradtx.transforms.accumulation import *
-from gradtx.transforms.adam_family import *
-from gradtx.transforms.adam_steps import *
-from gradtx.transforms.adaptive import *
-from gradtx.transforms.attention import *
-from gradtx.transforms.averaging import *
-from gradtx.transforms.bounded import *
-from gradtx.transforms.clipping import *
-from gradtx.transforms.constraining import *
-from gradtx.transforms.curvature import *
-from gradtx.transforms.dadaptation import *
-from gradtx.transforms.distance import *
-from gradtx.transforms.dual_averaging import *
-from gradtx.transforms.frugal import *
-from gradtx.transforms.ftrl import *
-from gradtx.transforms.mixing import *
-from gradtx.transforms.momentum import *
-from gradtx.transforms.noise import *
-from gradtx.transforms.nonfinite import *
-from gradtx.transforms.normalizing import *
-from gradtx.transforms.per_example import *
-from gradtx.transforms.plateau import *
-from gradtx.transforms.polyak import *
-from gradtx.transforms.prodigy import *
-from gradtx.transforms.projected import *
-from gradtx.transforms.quasi_hyperbolic import *
-from gradtx.transforms.scaling import *
-from gradtx.transforms.second_moment import *
-from gradtx.transforms.sign import *
-from gradtx.transforms.size import *
-from gradtx.transforms.spikes import *
+from gradtx.transforms.momentum import EmaState, TraceState, ema, trace
+from gradtx.transforms.clipping import (
+    ClipByBlockRmsState as ClipByBlockRmsState,
+    ClipByGlobalNormState,
+    ClipState,
+    clip,
+    clip_by_block_rms,
+    clip_by_global_norm,
+)
+from gradtx.transforms.normalize import (
+    NormalizeByUpdateNormState as NormalizeByUpdateNormState,
+    normalize_by_update_norm,
+)
+from gradtx.transforms.centralize import centralize
+from gradtx.transforms.apply_every import ApplyEvery, apply_every
+from gradtx.transforms.zero_nans import ZeroNansState, zero_nans
+from gradtx.transforms.noise import AddNoiseState, add_noise
+
+# Signs
+from gradtx.transforms.sign import scale_by_sign
+from gradtx.transforms.lion import ScaleByLionState, scale_by_lion
+
+# A step size for each entry
+from gradtx.transforms.adagrad import ScaleByRssState, scale_by_rss
+from gradtx.transforms.adadelta import ScaleByAdaDeltaState, scale_by_adadelta
+from gradtx.transforms.rprop import ScaleByRpropState, scale_by_rprop
+from gradtx.transforms.rmsprop import (
+    ScaleByRStdDevState,
+    ScaleByRmsState,
+    scale_by_rms,
+    scale_by_stddev,
+)
+from gradtx.transforms.adam import ScaleByAdamState, scale_by_adam
+
+# Adam's relatives
+from gradtx.transforms.adamax import scale_by_adamax
+from gradtx.transforms.amsgrad import ScaleByAmsgradState, scale_by_amsgrad
+from gradtx.transforms.yogi import scale_by_yogi
+from gradtx.transforms.adabelief import ScaleByBeliefState, scale_by_belief
+from gradtx.transforms.acprop import scale_by_acprop
+from gradtx.transforms.nadam import (
+    ScaleByNadamState as ScaleByNadamState,
+    scale_by_nadam,
+)
+from gradtx.transforms.radam import scale_by_radam
+from gradtx.transforms.adopt import scale_by_adopt
+from gradtx.transforms.adabound import (
+    ScaleByAdaboundState as ScaleByAdaboundState,
+    ScaleByAmsboundState as ScaleByAmsboundState,
+    scale_by_adabound,
+    scale_by_amsbound,
+)
+from gradtx.transforms.adam_atan2 import (
+    ScaleByAdamAtan2State as ScaleByAdamAtan2State,
+    scale_by_adam_atan2,
+)
+from gradtx.transforms.qhm import (
+    ScaleByQhadamState as ScaleByQhadamState,
+    ScaleByQhmState as ScaleByQhmState,
+    scale_by_qhadam,
+    scale_by_qhm,
+)
+from gradtx.transforms.optimistic import (
+    ScaleByOptimisticGradientState as ScaleByOptimisticGradientState,
+    scale_by_optimistic_gradient,
+)
+from gradtx.transforms.adan import ScaleByAdanState, scale_by_adan
+from gradtx.transforms.ademamix import (
+    ScaleByAdemamixState,
+    ScaleBySimplifiedAdEMAMixState,
+    scale_by_ademamix,
+    scale_by_simplified_ademamix,
+)
+from gradtx.transforms.stable_adamw import (
+    ScaleByStableAdamWState as ScaleByStableAdamWState,
+    scale_by_stable_adamw,
+)
+from gradtx.transforms.spam import ScaleBySpamState as ScaleBySpamState, scale_by_spam
+
+# Second moments in little memory
+from gradtx.transforms.adafactor import FactoredState, scale_by_factored_rms
+from gradtx.transforms.came import ScaleByCAMEState as ScaleByCAMEState, scale_by_came
+from gradtx.transforms.novograd import ScaleByNovogradState, scale_by_novograd
+from gradtx.transforms.sm3 import ScaleBySM3State, scale_by_sm3
+
+# The gradient, edited before a method
+from gradtx.transforms.mars import (
+    GradientChangeState as GradientChangeState,
+    gradient_change,
+)
+from gradtx.transforms.grokfast import GrokfastState as GrokfastState, grokfast
+from gradtx.transforms.orthograd import orthogonalize_to_params
+
+# The size of a step beside that of the parameters
+from gradtx.transforms.renorm import RenormState as RenormState, renorm
+from gradtx.transforms.trust_ratio import ScaleByTrustRatioState, scale_by_trust_ratio
+from gradtx.transforms.param_scale import (
+    ScaleByParamBlockNormState as ScaleByParamBlockNormState,
+    ScaleByParamBlockRmsState as ScaleByParamBlockRmsState,
+    scale_by_param_block_norm,
+    scale_by_param_block_rms,
+)
+from gradtx.transforms.adaptive_grad_clip import (
+    AdaptiveGradClipState,
+    adaptive_grad_clip,
+    unitwise_clip,
+    unitwise_norm,
+)
+from gradtx.transforms.adamp import (
+    ScaleByAdampState as ScaleByAdampState,
+    ScaleBySgdpState as ScaleBySgdpState,
+    scale_by_adamp,
+    scale_by_sgdp,
+)
+from gradtx.transforms.fromage import (
+    RotateAndShrinkState as RotateAndShrinkState,
+    rotate_and_shrink,
+)
+from gradtx.transforms.hyperball import KeepNormState as KeepNormState, keep_norm
+
+# Step sizes that are found
+from gradtx.transforms.polyak import (
+    ScaleByPolyakState as ScaleByPolyakState,
+    scale_by_polyak,
+)
+from gradtx.transforms.dog import DoGState, DoWGState, scale_by_dog, scale_by_dowg
+from gradtx.transforms.dadaptation import (
+    DAdaptSGDState as DAdaptSGDState,
+    scale_by_dadapt_sgd,
+)
+from gradtx.transforms.madgrad import MadgradState, scale_by_madgrad
+from gradtx.transforms.cocob import COCOBState, scale_by_cocob
+from gradtx.transforms.plateau import ReduceLROnPlateauState, reduce_on_plateau
+
+# Last links: where the parameters may be, and their mean
+from gradtx.transforms.projection import (
+    NonNegativeParamsState,
+    keep_params_nonnegative,
+    project,
+)
+from gradtx.transforms.qk_clip import QkClipState as QkClipState, qk_clip
+from gradtx.transforms.average_params import (
+    AverageParamsState as AverageParamsState,
+    average_params,
+)
+
+# Curvature, and gradients of each example
+from gradtx.transforms.hutchinson import (
+    HutchinsonState,
+    hutchinson_estimator_diag_hessian,
+)
+from gradtx.transforms.per_example import (
+    per_example_global_norm_clip,
+    per_example_layer_norm_clip,
+)
 
 __all__ = [
-    *accumulating.__all__,
-    *accumulation.__all__,
-    *adam_family.__all__,
-    *adam_steps.__all__,
-    *adaptive.__all__,
-    *attention.__all__,
-    *averaging.__all__,
-    *bounded.__all__,
-    *clipping.__all__,
-    *constraining.__all__,
-    *curvature.__all__,
-    *dadaptation.__all__,
-    *distance.__all__,
-    *dual_averaging.__all__,
-    *frugal.__all__,
-    *ftrl.__all__,
-    *mixing.__all__,
-    *momentum.__all__,
-    *noise.__all__,
-    *nonfinite.__all__,
-    *normalizing.__all__,
-    *per_example.__all__,
-    *plateau.__all__,
-    *polyak.__all__,
-    *prodigy.__all__,
-    *projected.__all__,
-    *quasi_hyperbolic.__all__,
-    *scaling.__all__,
-    *second_moment.__all__,
-    *sign.__all__,
-    *size.__all__,
-    *spikes.__all__,
+    # Multiplying, adding up, clipping
+    "ScaleByScheduleState",
+    "ScaleState",
+    "scale",
+    "scale_by_learning_rate",
+    "scale_by_schedule",
+    "stateless",
+    "stateless_with_tree_map",
+    "EmaState",
+    "TraceState",
+    "ema",
+    "trace",
+    "ClipByGlobalNormState",
+    "ClipState",
+    "clip",
+    "clip_by_block_rms",
+    "clip_by_global_norm",
+    "normalize_by_update_norm",
+    "centralize",
+    "ApplyEvery",
+    "apply_every",
+    "ZeroNansState",
+    "zero_nans",
+    "AddNoiseState",
+    "add_noise",
+    # Signs
+    "scale_by_sign",
+    "ScaleByLionState",
+    "scale_by_lion",
+    # A step size for each entry
+    "ScaleByRssState",
+    "scale_by_rss",
+    "ScaleByAdaDeltaState",
+    "scale_by_adadelta",
+    "ScaleByRpropState",
+    "scale_by_rprop",
+    "ScaleByRStdDevState",
+    "ScaleByRmsState",
+    "scale_by_rms",
+    "scale_by_stddev",
+    "ScaleByAdamState",
+    "scale_by_adam",
+    # Adam's relatives
+    "scale_by_adamax",
+    "ScaleByAmsgradState",
+    "scale_by_amsgrad",
+    "scale_by_yogi",
+    "ScaleByBeliefState",
+    "scale_by_belief",
+    "scale_by_acprop",
+    "scale_by_nadam",
+    "scale_by_radam",
+    "scale_by_adopt",
+    "scale_by_adabound",
+    "scale_by_amsbound",
+    "scale_by_adam_atan2",
+    "scale_by_qhadam",
+    "scale_by_qhm",
+    "scale_by_optimistic_gradient",
+    "ScaleByAdanState",
+    "scale_by_adan",
+    "ScaleByAdemamixState",
+    "ScaleBySimplifiedAdEMAMixState",
+    "scale_by_ademamix",
+    "scale_by_simplified_ademamix",
+    "scale_by_stable_adamw",
+    "scale_by_spam",
+    # Second moments in little memory
+    "FactoredState",
+    "scale_by_factored_rms",
+    "scale_by_came",
+    "ScaleByNovogradState",
+    "scale_by_novograd",
+    "ScaleBySM3State",
+    "scale_by_sm3",
+    # The gradient, edited before a method
+    "gradient_change",
+    "grokfast",
+    "orthogonalize_to_params",
+    # The size of a step beside that of the parameters
+    "renorm",
+    "ScaleByTrustRatioState",
+    "scale_by_trust_ratio",
+    "scale_by_param_block_norm",
+    "scale_by_param_block_rms",
+    "AdaptiveGradClipState",
+    "adaptive_grad_clip",
+    "unitwise_clip",
+    "unitwise_norm",
+    "scale_by_adamp",
+    "scale_by_sgdp",
+    "rotate_and_shrink",
+    "keep_norm",
+    # Step sizes that are found
+    "scale_by_polyak",
+    "DoGState",
+    "DoWGState",
+    "scale_by_dog",
+    "scale_by_dowg",
+    "scale_by_dadapt_sgd",
+    "MadgradState",
+    "scale_by_madgrad",
+    "COCOBState",
+    "scale_by_cocob",
+    "ReduceLROnPlateauState",
+    "reduce_on_plateau",
+    # Last links: where the parameters may be, and their mean
+    "NonNegativeParamsState",
+    "keep_params_nonnegative",
+    "project",
+    "qk_clip",
+    "average_params",
+    # Curvature, and gradients of each example
+    "HutchinsonState",
+    "hutchinson_estimator_diag_hessian",
+    "per_example_global_norm_clip",
+    "per_example_layer_norm_clip",
 ]

@@ -2,39 +2,19 @@
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-
-from gradtx.core import lift
-from gradtx.core.check import Decay, DType
-from gradtx.core.lift import is_first, leafwise, zeros_like
-from gradtx.core.numerics import lerp
-from gradtx.core.rule import Pair
-from gradtx.core.transformation import Updates, transformation
-
-__all__ = [
-    "EmaState",
-    "GradientChangeState",
-    "TraceState",
-    "ema",
-    "gradient_change",
-    "trace",
-]
+from gradtx.core import Count, Mean, Pair, entrywise, slots, transformation
+from gradtx.numerics import debias as total_weight, lerp
+from gradtx.values import Decay, DType
 
 
 class TraceState(NamedTuple):
-    count: jax.Array  # updates so far
-    trace: Updates  # the velocity v
-
-
-class GradientChangeState(NamedTuple):
-    count: jax.Array  # updates so far
-    previous: Updates  # the gradient before
+    count: Count
+    trace: Mean  # the velocity v
 
 
 class EmaState(NamedTuple):
-    count: jax.Array  # updates so far
-    ema: Updates  # the mean m
+    count: Count
+    ema: Mean  # the mean m
 
 
 @transformation
@@ -62,14 +42,11 @@ def trace(
       momentum in deep learning"; CS231n, lecture 3.
     """
 
-    def init(p):
-        return TraceState(count=0, trace=zeros_like(p, accumulator_dtype))
-
     def update(g, s, *, decay):
         v = decay * s.trace + g
         return g + decay * v if nesterov else v, s._replace(trace=v)
 
-    return leafwise(init, update, decay=decay)
+    return entrywise(slots(TraceState, trace=accumulator_dtype), update)
 
 
 @transformation
@@ -93,42 +70,10 @@ def ema(
       Optax's.
     """
 
-    def init(p):
-        return EmaState(count=0, ema=zeros_like(p, accumulator_dtype))
-
     def update(g, s, *, decay, correction):
         m = lerp(s.ema, g, decay)
         return m / correction if debias else m, s._replace(ema=m)
 
-    return leafwise(init, update, decay=decay, correction=lift.debias(decay))
-
-
-@transformation
-def gradient_change(decay: Decay) -> Pair:
-    """How far the gradient has moved, as far as a momentum lags: u_t = β / (1 − β) ·
-    (g_t − g_{t−1}), and u_1 = 0.
-
-    Added to the gradient it makes up for the lag of a mean of decay β; a part γ of it
-    reduces the variance as in MARS (see `mars`).
-
-    Args:
-      decay: β in [0, 1), that of the momentum which follows.
-
-    Raises:
-      TypeError, ValueError: if β is out of its range.
-
-    Equals:
-      The correction in timm's MARS, from the gradient of the batch before.
-
-    References:
-      Yuan et al., 2024, arXiv:2411.10438.
-    """
-
-    def init(p):
-        return GradientChangeState(count=0, previous=zeros_like(p))
-
-    def update(g, s, *, decay, is_first):
-        previous = jnp.where(is_first, g, s.previous)
-        return decay / (1 - decay) * (g - previous), s._replace(previous=g)
-
-    return leafwise(init, update, decay=decay, is_first=is_first)
+    return entrywise(
+        slots(EmaState, ema=accumulator_dtype), update, correction=total_weight(decay)
+    )

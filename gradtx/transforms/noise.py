@@ -5,22 +5,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import tree
-from gradtx.core.call import calling
-from gradtx.core.check import NonNegative, is_number, show
-from gradtx.core.lift import treewise
-from gradtx.core.numerics import safe_increment, sqrt
-from gradtx.core.rule import Pair
-from gradtx.core.transformation import transformation
-
-__all__ = [
-    "AddNoiseState",
-    "add_noise",
-]
+from gradtx.core import Count, Pair, slots, transformation, treewise
+from gradtx.numerics import safe_increment, sqrt
+from gradtx.trees import flatten
+from gradtx.trees.like import random_like
+from gradtx.values import NonNegative, brief, is_number, wrong_type
 
 
 class AddNoiseState(NamedTuple):
-    count: jax.Array  # updates so far
+    count: Count
 
 
 @transformation
@@ -48,23 +41,20 @@ def add_noise(eta: NonNegative, gamma: NonNegative, key: Any) -> Pair:
     """
     check_key(key)
 
-    def init(params):
-        return AddNoiseState(count=0)
-
     def update(updates, s, *, eta, gamma, t):
-        flat = tree.flatten(updates)
+        flat = flatten(updates)
         now = jax.random.fold_in(as_key(key), s.count)
         # A hole draws nothing, but takes its key.
         places = [jnp.zeros(0) if g is None else g for g in flat.leaves]
-        noise = tree.random_like(now, places)
+        noise = random_like(now, places)
         deviation = sqrt(eta / t**gamma)
         leaves = [
             None if g is None else g + deviation.astype(g.dtype) * n
             for g, n in zip(flat.leaves, noise, strict=True)
         ]
-        return flat.structure.unflatten(leaves), s
+        return flat.unflatten(leaves), s
 
-    return treewise(init, update, eta=eta, gamma=gamma, t=safe_increment)
+    return treewise(slots(AddNoiseState), update, t=safe_increment)
 
 
 def check_key(key: Any) -> None:
@@ -72,9 +62,9 @@ def check_key(key: Any) -> None:
     typed = jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
     legacy = dtype == jnp.uint32 and len(shape or ()) == 1
     if not (typed or legacy or _is_seed(key)):
-        raise TypeError(
-            f"{calling()}: key is {show(key)}; expected a random key, "
-            "or a whole number in [0, 2**32)."
+        raise wrong_type(
+            f"key is {brief(key)}; expected a random key, or a whole number in "
+            "[0, 2**32)."
         )
 
 

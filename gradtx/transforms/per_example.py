@@ -7,16 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gradtx.core import tree
-from gradtx.core.check import is_number, show
-from gradtx.core.norms import norm_of
-from gradtx.core.numerics import as_array, at_least_float32, widen
+from gradtx.numerics import as_array, norm_of, wide_dtype, widen
 from gradtx.transforms.clipping import shrinkage
-
-__all__ = [
-    "per_example_global_norm_clip",
-    "per_example_layer_norm_clip",
-]
+from gradtx.trees import keystr
+from gradtx.values import Misfit, brief, is_number, naming
 
 
 def per_example_global_norm_clip(
@@ -39,9 +33,10 @@ def per_example_global_norm_clip(
     References:
       Abadi et al., 2016, arXiv:1607.00133.
     """
-    who = "per_example_global_norm_clip"
-    leaves, structure = _batched(who, grads)
-    sums, clipped = _clipped_sums(leaves, _bound(who, "l2_norm_clip", l2_norm_clip))
+    with naming("per_example_global_norm_clip"):
+        leaves, structure = _batched(grads)
+        bound = _bound("l2_norm_clip", l2_norm_clip)
+    sums, clipped = _clipped_sums(leaves, bound)
     return structure.unflatten(sums), clipped
 
 
@@ -68,9 +63,9 @@ def per_example_layer_norm_clip(
     References:
       McMahan et al., 2017, arXiv:1710.06963.
     """
-    who = "per_example_layer_norm_clip"
-    leaves, structure = _batched(who, grads)
-    bound = _bound(who, "global_l2_norm_clip", global_l2_norm_clip)
+    with naming("per_example_layer_norm_clip"):
+        leaves, structure = _batched(grads)
+        bound = _bound("global_l2_norm_clip", global_l2_norm_clip)
     sizes = [1 if uniform else math.prod(g.shape[1:]) for g in leaves]
     shares = [math.sqrt(size / max(sum(sizes), 1)) for size in sizes]
     clipped = [
@@ -88,7 +83,7 @@ def _clipped_sums(leaves: list[jax.Array], bound: Any) -> tuple[Any, jax.Array]:
     factors = shrinkage(norms, jnp.asarray(bound, norms.dtype))
 
     def total(g: jax.Array) -> jax.Array:
-        wide = widen(g, at_least_float32(g.dtype))
+        wide = widen(g, wide_dtype(g.dtype))
         factor = factors.astype(wide.dtype)
         # In full float32 also where matrix products take fewer digits by default.
         out = jnp.tensordot(factor, wide, axes=1, precision="highest")
@@ -97,7 +92,7 @@ def _clipped_sums(leaves: list[jax.Array], bound: Any) -> tuple[Any, jax.Array]:
     return [total(g) for g in leaves], jnp.sum(factors < 1, dtype=jnp.int32)
 
 
-def _batched(who: str, grads: Any) -> tuple[list[jax.Array], Any]:
+def _batched(grads: Any) -> tuple[list[jax.Array], Any]:
     """The leaves, checked to be batches of one size; integers as floats."""
     pairs, structure = jax.tree_util.tree_flatten_with_path(grads)
     leaves = []
@@ -108,16 +103,16 @@ def _batched(who: str, grads: Any) -> tuple[list[jax.Array], Any]:
         leaves.append(x)
         expected = leaves[0].shape[:1]
         if x.ndim == 0 or x.shape[:1] != expected:
-            first = tree.keystr(pairs[0][0])
-            raise ValueError(
-                f"{who}: grads{tree.keystr(path)} has shape {x.shape}; expected a "
+            first = keystr(pairs[0][0])
+            raise Misfit(
+                f"grads{keystr(path)} has shape {x.shape}; expected a "
                 f"first axis, the batch, as long as that of grads{first}, whose shape "
                 f"is {leaves[0].shape}."
             )
     return leaves, structure
 
 
-def _bound(who: str, name: str, value: Any) -> Any:
+def _bound(name: str, value: Any) -> Any:
     if jnp.shape(value) != () or (is_number(value) and not value >= 0):
-        raise ValueError(f"{who}: {name} is {show(value)}; expected a number >= 0.")
+        raise Misfit(f"{name} is {brief(value)}; expected a number >= 0.")
     return value

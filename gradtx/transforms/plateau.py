@@ -5,8 +5,19 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.call import calling
-from gradtx.core.check import (
+from gradtx.core import (
+    Pair,
+    entrywise,
+    hyper_at,
+    init_empty_state,
+    resolve,
+    transformation,
+    wrapper,
+)
+from gradtx.core.transformation import EmptyState
+from gradtx.numerics import as_array, wide_dtype
+from gradtx.numerics.dtypes import real_dtype
+from gradtx.values import (
     Constant,
     NonNegativeConstant,
     Number,
@@ -14,19 +25,9 @@ from gradtx.core.check import (
     StepsOrZero,
     is_number,
 )
-from gradtx.core.lift import treewise
-from gradtx.core.numerics import as_array, at_least_float32, real_dtype
-from gradtx.core.rule import Pair, resolve
-from gradtx.core.transformation import EmptyState, init_empty_state, transformation
-from gradtx.core.wrap import wrapper
+from gradtx.values.arguments import FractionConstant
 
-__all__ = [
-    "ReduceLROnPlateauState",
-    "reduce_on_plateau",
-]
-
-Factor = Annotated[Constant, Number(0, 1, True, True, schedule=False)]
-Fraction = Annotated[Constant, Number(0, 1, schedule=False)]
+Factor = Annotated[Constant, Number(0, 1, True, True, schedule=False, name="Factor")]
 
 
 class ReduceLROnPlateauState(NamedTuple):
@@ -42,11 +43,11 @@ class ReduceLROnPlateauState(NamedTuple):
 def reduce_on_plateau(
     factor: Factor = 0.1,
     patience: Steps = 10,
-    rtol: Fraction = 1e-4,
+    rtol: FractionConstant = 1e-4,
     atol: NonNegativeConstant = 0.0,
     cooldown: StepsOrZero = 0,
     accumulation_size: Steps = 1,
-    min_scale: Fraction = 0.0,
+    min_scale: FractionConstant = 0.0,
 ) -> Pair:
     """Multiply by a scale that shrinks when the loss no longer falls: u = s · g.
 
@@ -77,7 +78,6 @@ def reduce_on_plateau(
     Equals:
       Optax's and PyTorch's on losses > 0; theirs stop on losses of the other sign.
     """
-    who = calling()
     hypers = {
         "factor": factor,
         "patience": patience,
@@ -88,18 +88,15 @@ def reduce_on_plateau(
         "min_scale": min_scale,
     }
 
-    def scaled(updates, state, *, scale):
-        def times(g):
-            return g * scale.astype(real_dtype(g.dtype)).astype(g.dtype)
-
-        return jax.tree.map(times, updates), state
+    def scaled(g, state, *, scale):
+        return g * scale.astype(real_dtype(g.dtype)).astype(g.dtype), state
 
     # Lifted without the state: a lift would count the updates in its `count`.
-    scaling = treewise(init_empty_state, scaled)
+    scaling = entrywise(init_empty_state, scaled, extra_args=["scale"])
 
     def init(params):
         scaling.init(params)
-        dtype = at_least_float32(*(as_array(p).dtype for p in jax.tree.leaves(params)))
+        dtype = wide_dtype(*(as_array(p).dtype for p in jax.tree.leaves(params)))
         return ReduceLROnPlateauState(
             scale=jnp.ones((), dtype),
             best_value=jnp.full((), jnp.inf, dtype),
@@ -109,18 +106,18 @@ def reduce_on_plateau(
             avg_value=jnp.zeros((), dtype),
         )
 
-    def update(updates, state, params, *, value, **_):
+    def update(updates, state, params=None, *, value, **_):
         dtype = state.scale.dtype
-        value = resolve(who, {"value": value}, None)["value"]
+        value = hyper_at("value", value, None)
         numbers = {
             name: x if is_number(x) else x.astype(dtype)
-            for name, x in resolve(who, hypers, None).items()
+            for name, x in resolve(hypers, None).items()
         }
         state = _after(state, jnp.asarray(value, dtype), **numbers)
         out, _ = scaling.update(updates, EmptyState(), params, scale=state.scale)
         return out, state
 
-    return wrapper(ReduceLROnPlateauState, init, update, [], lambda state: [])
+    return wrapper(ReduceLROnPlateauState, init, update, [scaling])
 
 
 def _after(

@@ -2,29 +2,23 @@
 
 from typing import NamedTuple
 
-import jax
-
-from gradtx.core.call import checked
-from gradtx.core.check import Hyper, LearningRate
-from gradtx.core.lift import leafwise
-from gradtx.core.rule import Pair
-from gradtx.core.transformation import GradientTransformation, transformation
-
-__all__ = [
-    "ScaleByScheduleState",
-    "ScaleState",
-    "scale",
-    "scale_by_learning_rate",
-    "scale_by_schedule",
-]
+from gradtx.core import (
+    Count,
+    GradientTransformation,
+    Pair,
+    entrywise,
+    slots,
+    transformation,
+)
+from gradtx.values import Hyper, LearningRate, checked
 
 
 class ScaleState(NamedTuple):
-    count: jax.Array  # updates so far
+    count: Count
 
 
 class ScaleByScheduleState(NamedTuple):
-    count: jax.Array  # updates so far
+    count: Count
 
 
 @transformation
@@ -41,13 +35,10 @@ def scale(step_size: Hyper) -> Pair:
       Optax's.
     """
 
-    def init(p):
-        return ScaleState(count=0)
-
     def update(g, s, *, step_size):
         return step_size * g, s
 
-    return leafwise(init, update, step_size=step_size)
+    return entrywise(slots(ScaleState), update)
 
 
 @transformation
@@ -67,13 +58,10 @@ def scale_by_schedule(step_size_fn: Hyper, flip_sign: bool = False) -> Pair:
     """
     sign = -1 if flip_sign else 1
 
-    def init(p):
-        return ScaleByScheduleState(count=0)
-
     def update(g, s, *, step_size):
         return sign * step_size * g, s
 
-    return leafwise(init, update, step_size=step_size_fn)
+    return entrywise(slots(ScaleByScheduleState), update, step_size=step_size_fn)
 
 
 @checked

@@ -1,103 +1,93 @@
 """Transformation in, transformation out: what is done around an optimizer."""
 
-from gradtx.wrappers.accumulation import MultiSteps, MultiStepsState, accumulate
-from gradtx.wrappers.combining import (
-    NesterovState,
-    ParallelState,
-    agreeing,
-    cautious,
-    nesterov,
-    opposed,
-    parallel,
-    summed,
-    with_norm_of,
-    with_sign_of,
-)
-from gradtx.wrappers.complex_valued import (
-    SplitRealAndImaginaryArrays,
-    SplitRealAndImaginaryState,
-    split_real_and_imaginary,
-)
-from gradtx.wrappers.guards import (
-    ApplyIfFiniteState,
-    ConditionallyMaskState,
-    ConditionallyTransformState,
-    SkipUpdatesState,
-    apply_if_finite,
-    conditionally_mask,
-    conditionally_transform,
+# Side by side
+from gradtx.wrappers.parallel import ParallelState as ParallelState, parallel
+from gradtx.wrappers.nesterov import NesterovState as NesterovState, nesterov
+from gradtx.wrappers.cautious import cautious
+
+# For some leaves
+from gradtx.wrappers.masked import MaskedState, freeze, masked, selective_transform
+from gradtx.wrappers.partition import PartitionState, multi_transform, partition
+
+# Steps that are not made
+from gradtx.wrappers.apply_if_finite import ApplyIfFiniteState, apply_if_finite
+from gradtx.wrappers.skip_updates import (
+    SkipUpdatesState as SkipUpdatesState,
     skip_large_updates,
     skip_not_finite,
     skip_updates,
 )
-from gradtx.wrappers.hyperparams import InjectHyperparamsState
-from gradtx.wrappers.inject import inject_hyperparams
-from gradtx.wrappers.layout import flatten
-from gradtx.wrappers.mechanic import MechanicState, mechanize
-from gradtx.wrappers.monitoring import (
-    MeasureWithEmaState,
+from gradtx.wrappers.conditionally import (
+    ConditionallyMaskState,
+    ConditionallyTransformState,
+    conditionally_mask,
+    conditionally_transform,
+)
+
+# Several gradients, one update
+from gradtx.wrappers.accumulate import MultiSteps, MultiStepsState, accumulate
+
+# Hyperparameters in the state
+from gradtx.wrappers.inject_hyperparams import inject_hyperparams
+from gradtx.wrappers.settable import InjectHyperparamsState
+
+# Extra arguments
+from gradtx.wrappers.extra_args import with_extra_args_support
+
+# Looking at updates
+from gradtx.wrappers.monitor import (
+    MeasureWithEmaState as MeasureWithEmaState,
     MonitorState,
     SnapshotState,
     measure_with_ema,
     monitor,
     snapshot,
 )
-from gradtx.wrappers.selection import (
-    MaskedState,
-    PartitionState,
-    freeze,
-    masked,
-    multi_transform,
-    partition,
-    selective_transform,
-)
-from gradtx.wrappers.stacking import StackedState, stacked
+
+# Scales and curvature that are found
+from gradtx.wrappers.mechanize import MechanicState, mechanize
+from gradtx.wrappers.sophia import SophiaState, scale_by_sophia
 
 __all__ = [
-    "ApplyIfFiniteState",
-    "ConditionallyMaskState",
-    "ConditionallyTransformState",
-    "InjectHyperparamsState",
-    "MaskedState",
-    "MeasureWithEmaState",
-    "MechanicState",
-    "MonitorState",
-    "MultiSteps",
-    "MultiStepsState",
-    "NesterovState",
-    "ParallelState",
-    "PartitionState",
-    "SkipUpdatesState",
-    "SnapshotState",
-    "SplitRealAndImaginaryArrays",
-    "SplitRealAndImaginaryState",
-    "StackedState",
-    "accumulate",
-    "agreeing",
-    "apply_if_finite",
-    "cautious",
-    "conditionally_mask",
-    "conditionally_transform",
-    "flatten",
-    "freeze",
-    "inject_hyperparams",
-    "masked",
-    "measure_with_ema",
-    "mechanize",
-    "monitor",
-    "multi_transform",
-    "nesterov",
-    "opposed",
+    # Side by side
     "parallel",
-    "partition",
+    "nesterov",
+    "cautious",
+    # For some leaves
+    "MaskedState",
+    "freeze",
+    "masked",
     "selective_transform",
+    "PartitionState",
+    "multi_transform",
+    "partition",
+    # Steps that are not made
+    "ApplyIfFiniteState",
+    "apply_if_finite",
     "skip_large_updates",
     "skip_not_finite",
     "skip_updates",
+    "ConditionallyMaskState",
+    "ConditionallyTransformState",
+    "conditionally_mask",
+    "conditionally_transform",
+    # Several gradients, one update
+    "MultiSteps",
+    "MultiStepsState",
+    "accumulate",
+    # Hyperparameters in the state
+    "inject_hyperparams",
+    "with_extra_args_support",
+    "InjectHyperparamsState",
+    # Looking at updates
+    "MonitorState",
+    "SnapshotState",
+    "measure_with_ema",
+    "monitor",
     "snapshot",
-    "split_real_and_imaginary",
-    "stacked",
-    "summed",
-    "with_norm_of",
-    "with_sign_of",
+    # Scales and curvature that are found
+    "MechanicState",
+    "mechanize",
+    "SophiaState",
+    "scale_by_sophia",
 ]

@@ -1,0 +1,208 @@
+"""The stages of an update: opened, checked, computed, closed. See `core/lift.py`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core.checks import check_answer, check_same
+from gradtx.core.pair import Pair, State
+from gradtx.core.precision import dtype_within, narrow
+from gradtx.core.roles import is_slot, slots_of
+from gradtx.core.rule import Rule
+from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
+from gradtx.numerics.dtypes import are_in, in_dtype
+from gradtx.numerics.xla import in_common
+from gradtx.trees import Leaf, PyTree
+from gradtx.values.errors import explain
+
+Words = Mapping[str, Any]  # extra arguments of `update`, by name
+Marks = tuple[bool, ...] | None  # which leaves of the updates are acted on; None: all
+Place = int  # of a leaf, among the leaves of a call
+NO_WORDS: Words = {}
+REMEMBERED = 64  # plans of a rule: calls that differ in structure or in types
+Act = Callable[["How", list[jax.Array], Any], list[jax.Array]]
+
+
+@dataclass
+class Call:
+    """A call of `update`, opened: the leaves of updates, state and parameters."""
+
+    leaves: list[Leaf]
+    structure: Any
+    marks: Marks
+    types: Any  # what a plan depends on: the structure, the leaves' types, the marks
+
+    def trees(self, leaves: Sequence[Any]) -> tuple[PyTree, State, PyTree]:
+        """Updates, state and parameters with these leaves."""
+        return self.structure.unflatten(leaves)
+
+
+class How(NamedTuple):
+    """What the arrays of a piece of work are, and what becomes of them."""
+
+    structure: Any  # of the gradients, the slots and the parameters
+    dtypes: tuple[DTypeLike, ...]  # of the updates
+    state_type: Any
+
+
+class Work(NamedTuple):
+    """Work on a leaf, or on a tree: what it reads of a call's leaves, and renews."""
+
+    name: str  # in an error
+    act: Act
+    how: How
+    inputs: list[Place]
+    outputs: list[Place]
+    in_common: bool  # whether its scalars are entries of one array
+
+
+class Plan(NamedTuple):
+    """What to do in a call of these types."""
+
+    work: list[Work]
+    closed: Any  # the structure of updates and state together
+    count_at: Place | None
+
+
+class Stages(Protocol):
+    """What is different for a rule on one array and for one on a tree."""
+
+    rule: Rule
+    mask: Any  # None: all leaves are acted on
+
+    def marks(self, updates: PyTree, params: PyTree) -> Marks:
+        """Which leaves the rule acts on in this call."""
+
+    def outline(self) -> State:
+        """The state with a `Slot` in the place of each slot."""
+
+    def start(self, params: PyTree) -> State:
+        """The state before the first update."""
+
+    def checked(self, call: Call) -> Plan:
+        """The plan for a call, or a `Misfit` if something does not match."""
+
+
+def opened(updates: PyTree, state: State, params: PyTree, marks: Marks) -> Call:
+    leaves, structure = jax.tree.flatten((updates, state, params))
+    types: list[Any] = []
+    for i, x in enumerate(leaves):
+        if isinstance(x, float | int | complex | np.ndarray | np.generic):
+            leaves[i] = x = jnp.asarray(x)
+        types.append(x.aval if isinstance(x, jax.Array) else type(x))
+    return Call(leaves, structure, marks, (structure, tuple(types), marks))
+
+
+def computed(rule: Rule, call: Call, plan: Plan, words: Words) -> None:
+    """Put the new leaves in the place of the old."""
+    leaves, work = call.leaves, None
+    count = None if plan.count_at is None else leaves[plan.count_at]
+    scalars = rule.scalars(count) if rule.varying else {}
+    alone: Any = (count, scalars, words)
+    common = alone
+    if scalars and any(work.in_common for work in plan.work):
+        common = (count, in_common(scalars), words)
+    try:
+        for work in plan.work:
+            arrays = [leaves[i] for i in work.inputs]
+            news = work.act(work.how, arrays, common if work.in_common else alone)
+            for i, x in zip(work.outputs, news, strict=True):
+                leaves[i] = x
+    except BaseException as error:
+        explain(error, rule.who, work and work.name)
+        raise
+
+
+def closed(call: Call, plan: Plan) -> tuple[PyTree, State]:
+    if plan.count_at is not None:
+        call.leaves[plan.count_at] = safe_increment(call.leaves[plan.count_at])
+    return plan.closed.unflatten(call.leaves[: plan.closed.num_leaves])
+
+
+def act(rule: Rule, how: How, arrays: list[jax.Array], common: Any) -> list[jax.Array]:
+    """The rule on one leaf or one tree, in the precision that it is computed in.
+
+    Args:
+      arrays: the gradients', the slots' and, if the rule takes them, the parameters'.
+      common: the count, the hyperparameters and the extra arguments.
+
+    Returns:
+      The updates' and the slots' next arrays.
+    """
+    count, hypers, words = common
+    real = dtype_within(arrays, *how.dtypes)
+    wide = arrays if are_in(real, arrays) else [widen(x, real) for x in arrays]
+    if not are_in(real, hypers.values()):
+        hypers = {name: widen(x, real) for name, x in hypers.items()}
+    g, slots, p = how.structure.unflatten(wide)
+    names = slots_of(how.state_type)
+    state = with_count(how.state_type, dict(zip(names, slots, strict=True)), count)
+    operands = (g, state, p) if rule.takes_params else (g, state)
+    answer = rule.update(*operands, **rule.constants, **hypers, **words)
+    out, new = check_answer(answer, how.state_type)
+    structure: Any
+    expected: Any
+    news, structure = jax.tree.flatten((out, [getattr(new, name) for name in names]))
+    known, expected = jax.tree.flatten((g, slots))
+    if structure != expected or list(map(np.shape, news)) != list(map(np.shape, known)):
+        check_same("update", out, g)
+        check_same(
+            "state", new._replace(count=count) if count is not None else new, state
+        )
+    n = len(how.dtypes)
+    us = [narrow(as_array(x), d) for x, d in zip(news[:n], how.dtypes, strict=True)]
+    olds = arrays[n : len(news)]
+    return [
+        *us,
+        *(in_dtype(as_array(x), o.dtype) for x, o in zip(news[n:], olds, strict=True)),
+    ]
+
+
+def with_count(state_type: Any, slots: Mapping[str, Any], count: Any = None) -> State:
+    """A state with these slots and this count, which is 0 by default."""
+    if "count" not in state_type._fields:
+        return state_type(**slots)
+    if count is None:
+        count = jnp.zeros((), jnp.int32)
+    return state_type(count=count, **slots)
+
+
+def lifted(stages: Stages) -> Pair:
+    """The pair of a rule, stage by stage."""
+    rule, plans = stages.rule, dict[Any, Any]()
+    asks = rule.needs_params or rule.needed_words
+
+    def init(params: PyTree) -> Any:
+        if is_slot(params):
+            return stages.outline()
+        try:
+            return stages.start(params)
+        except BaseException as error:
+            explain(error, rule.who)
+            raise
+
+    def update(
+        updates: PyTree, state: Any, params: PyTree = None, **extra: Any
+    ) -> tuple[PyTree, Any]:
+        try:
+            words = rule.listen(params, extra) if extra or asks else NO_WORDS
+            marks = None if stages.mask is None else stages.marks(updates, params)
+            call = opened(updates, state, params, marks)
+            plan = plans.get(call.types)
+            if plan is None:
+                if len(plans) == REMEMBERED:
+                    plans.clear()
+                plan = plans[call.types] = stages.checked(call)
+            computed(rule, call, plan, words)
+            return closed(call, plan)
+        except BaseException as error:
+            explain(error, rule.who)
+            raise
+
+    for function in (init, update):
+        function.__qualname__ = f"{rule.name}.<locals>.{function.__name__}"
+    return Pair(init, update, rule.scope, rule.words, exact=True).remembered()

@@ -1,0 +1,23 @@
+"""Leaves kept otherwise: packed, stacked, flattened, as real and imaginary parts."""
+
+from gradtx.layout.complex_parts import (
+    SplitRealAndImaginaryArrays as SplitRealAndImaginaryArrays,
+)
+from gradtx.layout.complex_parts import (
+    SplitRealAndImaginaryState,
+    split_real_and_imaginary,
+)
+from gradtx.layout.flattened import flatten
+from gradtx.layout.packed import Packed as Packed
+from gradtx.layout.packed import pack, unpack
+from gradtx.layout.stacked import StackedState as StackedState
+from gradtx.layout.stacked import stacked
+
+__all__ = [
+    "SplitRealAndImaginaryState",
+    "flatten",
+    "pack",
+    "split_real_and_imaginary",
+    "stacked",
+    "unpack",
+]

@@ -1,0 +1,45 @@
+"""RMSProp."""
+
+from gradtx.core import GradientTransformation, chain, identity
+from gradtx.transforms.momentum import trace
+from gradtx.transforms.rmsprop import scale_by_rms, scale_by_stddev
+from gradtx.transforms.scaling import scale_by_schedule
+from gradtx.values import Decay, LearningRate, NonNegative, NonNegativeConstant, checked
+
+
+@checked
+def rmsprop(
+    learning_rate: LearningRate,
+    decay: Decay = 0.9,
+    eps: NonNegative = 1e-8,
+    initial_scale: NonNegativeConstant = 0.0,
+    eps_in_sqrt: bool = True,
+    centered: bool = False,
+    momentum: Decay | None = None,
+    nesterov: bool = False,
+    bias_correction: bool = False,
+) -> GradientTransformation:
+    """RMSProp: r ← ρr + (1 − ρ)g², W ← W − α g / √(r + ε).
+
+    The lecture's form, with ε outside the root, is `eps_in_sqrt=False`; with
+    `decay=0.99` it is `torch.optim.RMSprop`'s default too. Our defaults are Optax's.
+
+    Args:
+      learning_rate: α >= 0, a number, an array or a schedule.
+      decay, eps, initial_scale, eps_in_sqrt, bias_correction: see `scale_by_rms`.
+      centered: divide by the standard deviation instead (see `scale_by_stddev`).
+      momentum: of the scaled steps, in [0, 1), or None for none (see `trace`).
+      nesterov: whether the momentum looks ahead.
+
+    Raises:
+      TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's and Keras's; PyTorch's with `decay=0.99, eps_in_sqrt=False`.
+    """
+    scale_by_root = scale_by_stddev if centered else scale_by_rms
+    return chain(
+        scale_by_root(decay, eps, initial_scale, eps_in_sqrt, bias_correction),
+        scale_by_schedule(learning_rate, flip_sign=True),
+        identity() if momentum is None else trace(momentum, nesterov),
+    )

@@ -1,0 +1,35 @@
+"""Gradient descent, with momentum."""
+
+from gradtx.core import GradientTransformation, chain, identity
+from gradtx.transforms.momentum import trace
+from gradtx.transforms.scaling import scale_by_schedule
+from gradtx.values import Decay, DType, LearningRate, checked
+
+
+@checked
+def sgd(
+    learning_rate: LearningRate,
+    momentum: Decay | None = None,
+    nesterov: bool = False,
+    accumulator_dtype: DType | None = None,
+) -> GradientTransformation:
+    """Gradient descent, W ← W − α g; with momentum, v ← ρv + g, W ← W − α v.
+
+    Args:
+      learning_rate: α >= 0, a number, an array or a schedule.
+      momentum: ρ in [0, 1), or None for none (see `trace`).
+      nesterov: whether the momentum looks ahead.
+      accumulator_dtype: the dtype of v.
+
+    Raises:
+      TypeError, ValueError: if an argument is out of its range.
+
+    Equals:
+      Optax's, and `torch.optim.SGD` with `dampening=0`.
+    """
+    return chain(
+        identity()
+        if momentum is None
+        else trace(momentum, nesterov, accumulator_dtype),
+        scale_by_schedule(learning_rate, flip_sign=True),
+    )

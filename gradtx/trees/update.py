@@ -1,0 +1,100 @@
+"""Applying updates to parameters."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from gradtx.numerics import as_array, wide_dtype, widen
+from gradtx.numerics.dtypes import in_dtype, is_inexact
+from gradtx.trees.flat import flatten, map_matching
+from gradtx.values import naming
+
+
+def apply_updates(params: Any, updates: Any) -> Any:
+    """params + updates, leaf by leaf, rounded once, to the dtype of the parameter.
+
+    Args:
+      params: a tree of arrays.
+      updates: a tree of the same structure and shapes; where it has None, the
+        parameter stays as it is.
+
+    Raises:
+      ValueError: by path, where structures or shapes differ.
+    """
+    with naming("apply_updates"):
+        flat = flatten(updates)
+        ps, out = flat.match(params, "updates", "params"), []
+        for i, (u, p) in enumerate(zip(flat.leaves, ps, strict=True)):
+            if u is not None:
+                flat.check_shape(i, u, p, "updates", "params")
+            out.append(p if u is None else _mixed(_plus, p, u))
+        return flat.unflatten(out)
+
+
+def incremental_update(new_tensors: Any, old_tensors: Any, step_size: ArrayLike) -> Any:
+    """A step of a moving average: step_size · new + (1 − step_size) · old.
+
+    Args:
+      new_tensors: a tree of arrays, such as the parameters.
+      old_tensors: the average so far, of the same structure and shapes.
+      step_size: a scalar, usually in [0, 1].
+
+    Returns:
+      The new average, in the dtypes of `old_tensors`.
+
+    Raises:
+      ValueError: by path, where structures or shapes differ.
+    """
+
+    def mix(old: jax.Array, new: jax.Array) -> jax.Array:
+        weight = jnp.asarray(step_size, jnp.finfo(old.dtype).dtype)
+        return weight * new + (1 - weight) * old
+
+    return map_matching(
+        functools.partial(_mixed, mix),
+        "incremental_update",
+        ("old_tensors", "new_tensors"),
+        old_tensors,
+        new_tensors,
+    )
+
+
+def periodic_update(
+    new_tensors: Any, old_tensors: Any, steps: ArrayLike, update_period: ArrayLike
+) -> Any:
+    """new_tensors where `steps` is a multiple of `update_period`, else old_tensors.
+
+    Args:
+      new_tensors: a tree of arrays, such as the parameters.
+      old_tensors: the slow copy, of the same structure, shapes and dtypes.
+      steps: a whole scalar, the number of updates so far.
+      update_period: a whole scalar >= 1.
+
+    Raises:
+      ValueError: by path, where structures or shapes differ.
+    """
+    renew = jnp.equal(jnp.mod(steps, update_period), 0)
+    return map_matching(
+        lambda old, new: jnp.where(renew, new, old).astype(old.dtype),
+        "periodic_update",
+        ("old_tensors", "new_tensors"),
+        old_tensors,
+        new_tensors,
+    )
+
+
+def _plus(x: jax.Array, y: jax.Array) -> jax.Array:
+    # jnp.add takes thrice as long to trace as lax.add, which promotes nothing.
+    return jax.lax.add(x, y) if x.dtype == y.dtype else jnp.add(x, y)
+
+
+def _mixed(f: Any, x: Any, y: Any) -> jax.Array:
+    """f(x, y), computed in float32 or better and returned in the dtype of x."""
+    x, y = as_array(x), as_array(y)
+    if not is_inexact(x.dtype):
+        return f(x, y.astype(x.dtype))
+    dtype = wide_dtype(x.dtype, y.dtype)
+    return in_dtype(f(widen(x, dtype), widen(y, dtype)), x.dtype)

@@ -1,0 +1,171 @@
+"""Calls of factories: bound to names, checked, and refused with the call restated."""
+
+import difflib
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+
+from gradtx.values.arguments import FLAG, Allowed, Number
+from gradtx.values.text import brief, show_given, source_name
+
+# What other libraries call an argument.
+FOREIGN = {
+    "lr": "learning_rate",
+    "betas": "b1 and b2",
+    "beta1": "b1",
+    "beta2": "b2",
+    "beta_1": "b1",
+    "beta_2": "b2",
+    "epsilon": "eps",
+    "rho": "decay",
+    "alpha": "decay",
+    "clipnorm": "max_norm",
+    "clipvalue": "max_delta",
+}
+
+
+@functools.lru_cache(maxsize=1024)
+def signature(function: Any) -> inspect.Signature:
+    return inspect.signature(function)
+
+
+@functools.lru_cache(maxsize=1024)
+def _constraints(build: Any) -> dict[str, tuple[Allowed, bool]]:
+    """What each argument may be, and whether None may stand in its place."""
+    try:
+        hints = typing.get_type_hints(inspect.unwrap(build), include_extras=True)
+    except (NameError, TypeError):  # annotations that only a type checker can read
+        return {}
+    found = {name: _constraint(hint) for name, hint in hints.items()}
+    return {name: constraint for name, constraint in found.items() if constraint}
+
+
+def _constraint(hint: Any) -> tuple[Allowed, bool] | None:
+    if hint is bool:
+        return FLAG, False
+    if typing.get_origin(hint) is Annotated:
+        check = hint.__metadata__[-1]
+        return (check, False) if isinstance(check, Allowed) else None
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        optional = type(None) in typing.get_args(hint)
+        options = [o for o in typing.get_args(hint) if o is not type(None)]
+        if bool in options and len(options) > 1:  # as in jax.typing.ArrayLike
+            return None
+        checks = [c for c in map(_constraint, options) if c]
+        return (checks[0][0], optional) if checks else None
+    return None
+
+
+def numbers(build: Any) -> dict[str, Number]:
+    """The numeric hyperparameters of a factory, with what each may be; no lengths."""
+    found = {name: check for name, (check, _) in _constraints(build).items()}
+    return {n: c for n, c in found.items() if isinstance(c, Number) and not c.whole}
+
+
+def arguments(build: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The arguments by name, defaults filled in, or an error that restates the call."""
+    try:
+        bound = signature(build).bind(*args, **kwargs)
+    except TypeError as error:
+        misfit = _misfit(build, kwargs, error)
+        raise TypeError(f"{_given(build, args, kwargs)}: {misfit}") from None
+    bound.apply_defaults()
+    for name, (allowed, optional) in _constraints(build).items():
+        value = bound.arguments.get(name)
+        if name not in bound.arguments or (optional and value is None):
+            continue
+        try:
+            bound.arguments[name] = allowed(value)
+        except (TypeError, ValueError) as error:
+            init = _INIT if _is_like_parameters(value) else ""
+            raise type(error)(
+                f"{_given(build, args, kwargs)}: {name} must be {allowed}; "
+                f"got {brief(value)}.{init}"
+            ) from None
+    return bound.arguments
+
+
+def remake(factory: Any, arguments: Mapping[str, Any]) -> Any:
+    """The call anew, with these arguments by name."""
+    bound = inspect.BoundArguments(signature(factory), dict(arguments))
+    return factory(*bound.args, **bound.kwargs)
+
+
+_INIT = " A transformation is given parameters by init(params), after it is made."
+
+
+def _is_like_parameters(value: Any) -> bool:
+    """Whether it is a tree with arrays in it, as parameters are, and no array."""
+    leaves = jax.tree.leaves(value)
+    arrays = any(isinstance(x, jax.Array | np.ndarray) for x in leaves)
+    return arrays and not jax.tree_util.all_leaves([value])
+
+
+def _given(build: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    return show_given(source_name(build), args, kwargs)
+
+
+def _misfit(build: Any, kwargs: Mapping[str, Any], error: TypeError) -> str:
+    names = list(signature(build).parameters)
+    unknown = [name for name in kwargs if name not in names]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], names, n=1)
+        meant = FOREIGN.get(unknown[0], "")
+        if not meant or not set(meant.split(" and ")) <= set(names):
+            meant = near[0] if near else ""
+        fix = f"did you mean {meant}?" if meant else f"it takes {', '.join(names)}."
+        return f"there is no argument {unknown[0]}; {fix}"
+    for name, (allowed, _) in _constraints(build).items():
+        missing = str(error).startswith("missing") and f"'{name}'" in str(error)
+        if missing and isinstance(allowed, Number) and allowed.hint:
+            return f"{error}; {allowed.hint}."
+    return f"{error}."
+
+
+class _Short:
+    """An annotation that prints as its name."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def show_short_signature(function: Callable[..., Any]) -> None:
+    """Let `help` show an annotation by its name, and not by all that it checks."""
+    plain = inspect.signature(function)
+    parameters = [
+        p.replace(annotation=_shortened(p.annotation))
+        for p in plain.parameters.values()
+    ]
+    short = plain.replace(parameters=parameters)
+    function.__signature__ = short  # type: ignore[attr-defined]
+
+
+def _shortened(annotation: Any) -> Any:
+    names = list(_names(annotation))
+    return _Short(" | ".join(names)) if names else annotation
+
+
+def _names(annotation: Any) -> Iterator[str]:
+    """The names of the options of an annotation, if one of them has one."""
+    if typing.get_origin(annotation) is Annotated:
+        check = annotation.__metadata__[-1]
+        if isinstance(check, Allowed) and check.name:
+            yield check.name
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        options = typing.get_args(annotation)
+        found = [list(_names(option)) for option in options]
+        if any(found):
+            for option, names in zip(options, found, strict=True):
+                none = option is type(None)
+                yield from names or [
+                    "None" if none else inspect.formatannotation(option)
+                ]

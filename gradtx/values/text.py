@@ -1,0 +1,131 @@
+"""Values as source text: what `repr` and error messages show."""
+
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from gradtx.values.errors import shortened
+
+FEW = 20  # entries of an array that are listed; of more, only their type is shown
+SHORT = 300  # characters of one value in a message
+
+# Rooms whose names are not at the top: a name prints as `second_moment.rank_one`.
+ROOMS = ("gradtx.merges", "gradtx.second_moment")
+
+
+class Source(str):
+    """Text that is shown as it is; any other string is shown quoted."""
+
+
+def show(value: Any) -> str:
+    """Source text that makes the value, given gradtx's names, `jnp` and `np`.
+
+    An array of more than a few entries is shown as its type, as in `f32[2000,300]`.
+    """
+    shown: list[str] = []
+    todo = [value]  # a stack and no recursion: chains may be nested thousands deep
+    while todo:
+        item = todo.pop()
+        if isinstance(item, Source):
+            shown.append(item)
+        else:
+            todo.extend(reversed(_pieces(item)))
+    return "".join(shown)
+
+
+def brief(value: Any) -> str:
+    """Text for a message: `show`, with its middle left out if it is long."""
+    return shortened(show(value), SHORT)
+
+
+def call_pieces(
+    factory: Any, args: Sequence[Any], words: Mapping[str, Any]
+) -> list[Any]:
+    """The pieces of a call."""
+    given = [[item] for item in args]
+    given += [[Source(f"{name}="), item] for name, item in words.items()]
+    return _enclosed(f"{source_name(factory)}(", given, ")")
+
+
+def show_given(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """A call as it was written, each argument shortened."""
+    given = [brief(value) for value in args]
+    given += [f"{key}={brief(value)}" for key, value in kwargs.items()]
+    return shortened(f"{name}({', '.join(given)})", 2 * SHORT)
+
+
+def source_name(function: Any) -> str:
+    """The name by which a public function is reached from `gradtx`."""
+    room = getattr(function, "__module__", "")
+    prefix = f"{room.rpartition('.')[2]}." if room in ROOMS else ""
+    return f"{prefix}{function.__name__}"
+
+
+def _pieces(value: Any) -> list[Any]:
+    """A value as source text and the values inside it."""
+    if hasattr(type(value), "__source__"):
+        return value.__source__()
+    if isinstance(value, float | complex) and not np.isfinite(value):
+        return [Source(f"{type(value).__name__}('{value}')")]
+    if isinstance(value, jax.Array | np.ndarray):
+        return _array_pieces(value)
+    if type(value) is dict:
+        items = [[key, Source(": "), item] for key, item in value.items()]
+        return _enclosed("{", items, "}")
+    if type(value) is list:
+        return _enclosed("[", [[item] for item in value], "]")
+    if type(value) is tuple:
+        end = ",)" if len(value) == 1 else ")"
+        return _enclosed("(", [[item] for item in value], end)
+    if isinstance(value, types.FunctionType | types.BuiltinFunctionType | type):
+        return [Source(source_name(value))]
+    return [Source(repr(value))]
+
+
+def _array_pieces(x: Any) -> list[Any]:
+    is_key = jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+    if isinstance(x, jax.core.Tracer) or (x.size > FEW and not is_key):
+        return [Source(array_type(x))]
+    if is_key:
+        return [Source(repr(x))]
+    module = "np" if isinstance(x, np.ndarray) else "jnp"
+    end = Source(f", dtype='{x.dtype}')")
+    return [Source(f"{module}.array("), _entries(np.asarray(x)), end]
+
+
+def _entries(x: Any) -> Any:
+    """The entries of an array in nested lists."""
+    if x.ndim:
+        return [_entries(row) for row in x]
+    entry = x.item()
+    # With the fewest digits that give it back in its dtype.
+    return float(str(x[()])) if isinstance(entry, float) else entry
+
+
+def array_type(x: Any) -> str:
+    """The type of an array in short, such as `f32[2000,300]`."""
+    name = str(x.dtype)
+    for long, short in (("float", "f"), ("uint", "u"), ("int", "i"), ("complex", "c")):
+        if name.startswith(long):
+            name = name.replace(long, short)
+    name = name.replace("bfloat", "bf")
+    return f"{name}[{','.join(map(str, x.shape))}]"
+
+
+def _enclosed(start: str, items: list[list[Any]], end: str) -> list[Any]:
+    pieces: list[Any] = [Source(start)]
+    for i, item in enumerate(items):
+        pieces += [Source(", "), *item] if i else item
+    return [*pieces, Source(end)]
+
+
+def is_default(value: Any, default: Any) -> bool:
+    if type(value) is type(default) is tuple and len(value) == len(default):
+        return all(map(is_default, value, default))
+    plain = isinstance(value, bool | int | float | str | None)
+    return value is default or (
+        plain and type(value) is type(default) and value == default
+    )

@@ -1,0 +1,124 @@
+"""Different transformations for different parameters."""
+
+from collections.abc import Hashable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+from gradtx.core import (
+    GradientTransformation,
+    Pair,
+    Params,
+    Part,
+    Scope,
+    Updates,
+    inner_pair,
+    transformation,
+    wrapper,
+    zero_updates,
+)
+from gradtx.core.pair import joint
+from gradtx.trees import flatten, keystr
+from gradtx.trees.select import Labels, labelled, only
+from gradtx.values import Allowed, Misfit, brief
+from gradtx.wrappers.masked import MaskedState, Split
+
+
+def _transforms(value: Any) -> dict[Hashable, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    return dict(value)
+
+
+Transforms = Annotated[
+    Mapping[Hashable, GradientTransformation],
+    Allowed(
+        text="a mapping from labels to gradient transformations",
+        check=_transforms,
+        name="Transforms",
+    ),
+]
+
+
+class PartitionState(NamedTuple):
+    inner_states: Mapping[Hashable, MaskedState]  # by label
+
+
+@transformation
+def partition(
+    transforms: Transforms,
+    param_labels: Labels,
+    *,
+    mask_compatible_extra_args: bool = False,
+) -> Pair:
+    """Transform each leaf by the transformation of its label.
+
+    Each transformation sees its own leaves and `None` for the others, so that what it
+    takes from the whole tree, such as a global norm, it takes from its own leaves. What
+    all leaves share goes outside: `chain(clip_by_global_norm(1.0), partition(...))`.
+
+    Args:
+      transforms: a transformation for each label. A label that no leaf has is allowed.
+      param_labels: a selector of labels: a tree of labels with the structure of the
+        parameters, or a prefix of it; a function of `(path, leaf)` or of the
+        parameters; or one such as `matrices`, whose labels are True and False. Leaves
+        labelled None are frozen: their updates are zero, and they have no state.
+      mask_compatible_extra_args: whether extra arguments with the structure of the
+        updates are split too.
+
+    Raises:
+      TypeError: if `transforms` is not a mapping to transformations.
+      ValueError: by path, from `init` and `update`, if a leaf's label has no
+        transformation or the labels do not match the parameters.
+    """
+    pairs = {
+        label: inner_pair(tx, f"transforms[{label!r}]")
+        for label, tx in transforms.items()
+    }
+
+    def marks_of(params: Params) -> dict[Hashable, list[bool]]:
+        flat, found = flatten(params), labelled(param_labels, params)
+        for i, (label, leaf) in enumerate(zip(found, flat.leaves, strict=False)):
+            if leaf is not None and label is not None and label not in pairs:
+                raise Misfit(
+                    f"{keystr(flat.paths[i]) or 'the parameter'} has the label "
+                    f"{brief(label)}; the labels of transforms are "
+                    f"{', '.join(map(brief, pairs))}."
+                )
+        return {label: [mine == label for mine in found] for label in pairs}
+
+    def init(params: Params) -> PartitionState:
+        flat = flatten(params)
+        return PartitionState(
+            {
+                label: MaskedState(pairs[label].init(only(flat, flat.leaves, marks)))
+                for label, marks in marks_of(params).items()
+            }
+        )
+
+    def update(
+        updates: Updates, state: PartitionState, params: Params = None, **extra: Any
+    ) -> tuple[Updates, PartitionState]:
+        split, outs, states = Split(updates, params), [], {}
+        for label, marks in marks_of(split.reference).items():
+            mine = extra
+            if mask_compatible_extra_args:
+                mine = split.split_extra(extra, marks)
+            inner_state = state.inner_states[label].inner_state
+            out, inner_state = split.run(pairs[label], marks, inner_state, mine)
+            outs.append((marks, out))
+            states[label] = MaskedState(inner_state)
+        frozen = flatten(zero_updates(updates, params)).leaves
+        return split.merged(outs, frozen), PartitionState(states)
+
+    def parts(state: PartitionState) -> list[Part]:
+        states = state.inner_states
+        return [
+            Part(str(label), tx, states[label].inner_state)
+            for label, tx in transforms.items()
+        ]
+
+    scope = joint(pair.scope for pair in pairs.values()) | Scope.LEAFWISE
+    around = list(pairs.values())
+    return wrapper(PartitionState, init, update, around, parts, scope)
+
+
+multi_transform = partition
