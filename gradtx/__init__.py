@@ -21,6 +21,7 @@ from gradtx import (
     roles,
     schedules,
     second_moment,
+    testing,
     transforms,
     tree,
     wrappers,
@@ -54,6 +55,7 @@ from gradtx.transforms import *
 from gradtx.trees.select import by_path, everything_but, matrices, vectors
 from gradtx.trees.update import apply_updates, incremental_update, periodic_update
 from gradtx.values.arguments import Decay, Hyper, LearningRate, NonNegative
+from gradtx.values.parsing import from_dict, parse, to_dict
 from gradtx.wrappers import *
 
 __version__ = "0.1.0"
@@ -75,6 +77,10 @@ __all__ = [
     "periodic_update",
     "set_to_zero",
     "to_optax",
+    # a value as text and as data
+    "from_dict",
+    "parse",
+    "to_dict",
     # to write an algorithm
     "Decay",
     "Hyper",
@@ -113,6 +119,7 @@ __all__ = [
     "roles",
     "schedules",
     "second_moment",
+    "testing",
     "transforms",
     "tree",
     "wrappers",

@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         plan = tour.plan(**vars(options))
     except (OSError, TypeError, ValueError) as error:
-        parser.error(str(error))
+        parser.error(str(error).partition("\n")[0])  # without the place in the text
     try:
         tour.follow(plan)
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gradtx import parse
 from gradtx.tour import digits, expression, report, runs, train
 
 Named = list[tuple[str, Any]]  # names and transformations
@@ -50,7 +51,7 @@ def plan(
     tempfile.TemporaryFile(dir=folder).close()
     return Plan(
         compared,
-        [(name, expression.parse(text)) for name, text in sparse],
+        [(name, parse(text)) for name, text in sparse],
         steps,
         batch_size,
         seed,

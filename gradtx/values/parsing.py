@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.values.arguments import is_number
-from gradtx.values.errors import Misfit, naming
+from gradtx.values.errors import Misfit, naming, shortened
 from gradtx.values.text import ROOMS, brief
 from gradtx.values.value import Value
 
@@ -63,6 +63,8 @@ def parse(text: str, names: Mapping[str, Any] | None = None) -> Any:
     except (RecursionError, MemoryError):
         raise ValueError(f"parse: {brief(text)} is nested too deeply.") from None
     if not isinstance(value, Value):
+        if makes_values(value):
+            raise TypeError(f"parse: {brief(text)} must be called: {text}(...).")
         raise TypeError(f"parse: {brief(text)} is not a call of one of gradtx's names.")
     return value
 
@@ -151,6 +153,7 @@ class _Reader:
             return self.names[name]
         near = difflib.get_close_matches(name, self.names, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
+        name = shortened(name, WIDTH)
         raise self.wrong(node, f"gradtx has nothing by the name of {name}{hint}")
 
     def number(self, node: ast.expr) -> Any:
@@ -232,7 +235,7 @@ def _written(x: Any) -> Any:
 def _written_call(value: Value) -> dict[str, Any]:
     made = value.factory
     target = _written(made) if isinstance(made, Value) else _full_name(made)
-    args, words = value._given_arguments()
+    args, words = value._given_arguments(named=True)
     written: dict[str, Any] = {"_target_": target}
     if args:
         written["_args_"] = [_written(x) for x in args]

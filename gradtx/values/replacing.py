@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gradtx.values import calls
-from gradtx.values.errors import shortened
+from gradtx.values.errors import Misfit, naming, shortened
 
 Steps = tuple[str, ...]  # the names and numbers on the way to an argument
 
 
 def replaced(value: Any, changes: Mapping[str, Any]) -> Any:
     """The value made anew with other arguments: see `Value.replace`."""
-    chosen: dict[tuple[str, ...], Any] = {}
     places = list(_places(value, ()))
-    for name, new in changes.items():
-        chosen[_chosen_place(name, places)] = new
+    with naming("replace"):
+        chosen = {_chosen_place(name, places): new for name, new in changes.items()}
     return _rebuilt(value, (), chosen)
 
 
@@ -57,21 +56,32 @@ def _called(value: Any, name: str) -> str:
 
 
 def _chosen_place(name: str, places: Sequence[Steps]) -> Steps:
+    """The one path that ends with this name and has the other steps on its way."""
     wanted = tuple(name.split("/"))
     if wanted in places:
         return wanted
-    found = [path for path in places if path[-len(wanted) :] == wanted]
+    found = [path for path in places if path[-1] == wanted[-1] and _has(path, wanted)]
     if len(found) == 1:
         return found[0]
     if found:
-        paths = ", ".join("/".join(path) for path in found)
-        raise ValueError(f"replace: several arguments are called {name}: {paths}.")
-    names = {path[-1] for path in places} | {"/".join(path) for path in places}
-    near = difflib.get_close_matches(name, sorted(names), n=1)
-    fix = (
-        f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(names))}."
-    )
-    raise ValueError(f"replace: no argument is called {name}; {shortened(fix, 500)}")
+        paths = ", ".join(map("/".join, found))
+        raise Misfit(f"several arguments are called {name}: {shortened(paths, 500)}.")
+    names = sorted({path[-1] for path in places})
+    near = difflib.get_close_matches(wanted[-1], names, n=1)
+    meant = calls.FOREIGN.get(name)
+    if meant not in names:
+        meant = near[0] if near else None
+    if meant is None or meant == wanted[-1]:
+        fix = f"there are {shortened(', '.join(map('/'.join, places)), 500)}."
+    else:
+        fix = f"did you mean {meant}?"
+    raise Misfit(f"no argument is called {name}; {fix}")
+
+
+def _has(path: Steps, wanted: Steps) -> bool:
+    """Whether the path has these steps, in this order."""
+    steps = iter(path)
+    return all(step in steps for step in wanted)
 
 
 def _rebuilt(x: Any, path: Steps, chosen: Mapping[Steps, Any]) -> Any:

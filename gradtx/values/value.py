@@ -117,12 +117,19 @@ class Value:
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{self!r} is immutable: {name} cannot be deleted.")
 
-    def _given_arguments(self) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments that do not equal their defaults: by place, and by name."""
+    def _given_arguments(self, named: bool) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments that do not equal their defaults: by place, and by name.
+
+        Args:
+          named: whether also those without a default go by name, where they can.
+        """
         args: list[Any] = []
         words: dict[str, Any] = {}
         arguments = self.arguments
-        for name, parameter in calls.signature(self.factory).parameters.items():
+        parameters = calls.signature(self.factory).parameters
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
+            named = False  # what comes before others without a name has none
+        for name, parameter in parameters.items():
             value = arguments[name]
             if parameter.kind is parameter.VAR_POSITIONAL:
                 args += value
@@ -131,14 +138,14 @@ class Value:
             elif parameter.default is not parameter.empty:
                 if not is_default(value, parameter.default):
                     words[name] = value
-            elif parameter.kind is parameter.KEYWORD_ONLY:
+            elif named or parameter.kind is parameter.KEYWORD_ONLY:
                 words[name] = value
             else:
                 args.append(value)
         return args, words
 
     def __source__(self) -> list[Any]:
-        return call_pieces(self.factory, *self._given_arguments())
+        return call_pieces(self.factory, *self._given_arguments(named=False))
 
     def replace(
         self: V, changes: Mapping[str, Any] | None = None, /, **words: Any
@@ -149,8 +156,8 @@ class Value:
         by the name of learning_rate, as in `hyperparameters`.
 
         Args:
-          changes: from names or paths, such as "1/weight_decay" or "matrices/b1", to
-            arguments. The end of a path is enough where it is the only one.
+          changes: from names or paths, such as "1/weight_decay" or "adamw/b1", to
+            arguments. Of a path, steps that leave one argument to choose are enough.
           **words: the same, for names alone.
 
         Raises:
