@@ -9,7 +9,8 @@ What is not known to be such a function is taken for none. Other scopes and the 
 are tried out on numbers.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,13 +19,13 @@ import numpy as np
 
 from gradtx.core import Pair, Scope
 from gradtx.core.pair import as_pair
-from gradtx.core.roles import Role, Slot, is_slot, read_roles
+from gradtx.core.roles import Role, is_slot, read_roles
 from gradtx.trees import PyTree, Shape, keystr
-from gradtx.values import naming
+from gradtx.values import brief, naming
 
 __all__ = ["check", "check_roles", "check_scope"]
 
-SHAPES: tuple[Shape, ...] = ((2, 3), (3,), (), (4, 1, 2))
+SHAPES: tuple[Shape, ...] = ((2, 3), (), (4, 1, 2))
 STEPS = 2
 
 PRIMITIVES = """
@@ -48,7 +49,7 @@ def check(
     """Check that the declared scope and the declared roles are true.
 
     Args:
-      tx: a gradient transformation.
+      tx: a gradient transformation. Of a composite one, each part is checked by itself.
       params: parameters to try it on; by default leaves of several shapes. Give some
         to a rule that does not take all shapes.
       extra: the extra arguments that `update` needs.
@@ -73,26 +74,14 @@ def check_scope(
     Raises:
       AssertionError: with what it mixes.
     """
-    pair = _pair(tx, "check_scope")
-    ps, words = _params() if params is None else params, dict(extra or {})
-    if pair.scope is Scope.ENTRYWISE:
-        try:
-            _follow_shapes(pair, ps, words)
-        except _DependsOnLeavesError as error:
-            raise AssertionError(
-                f"{tx!r} is declared entrywise, but it {error}."
-            ) from None
-    if not pair.scope & Scope.GLOBAL:
-        together, alone = _run(pair, ps, words), {}
-        for path, p in jax.tree_util.tree_leaves_with_path(ps):
-            alone[path] = [u["leaf"] for u in _run(pair, {"leaf": p}, words)]
-        for step, us in enumerate(together):
-            for path, u in jax.tree_util.tree_leaves_with_path(us):
-                _same(tx, "leafwise", path, u, alone[path][step])
-    if pair.scope.arrangement_free:
-        apart, joined = _run(pair, ps, words), _run(pair, _joined(ps), words)
-        for us, vs in zip(apart, joined, strict=True):
-            _same(tx, "free of the arrangement", (), _joined(us), vs)
+    pair, ps, words = _given("check_scope", tx, params, extra)
+    parts = pair.parts(pair.init(ps))
+    for part in parts:
+        check_scope(part.tx, ps, extra)
+    if pair.scope is Scope.ENTRYWISE and not parts:
+        _follow_shapes(tx, pair, ps, words)
+    with jax.disable_jit():  # many shapes, a few steps each: not worth compiling
+        _compare_arrangements(tx, pair, ps, words)
 
 
 def check_roles(
@@ -101,8 +90,7 @@ def check_roles(
     """Check that the fields of a state are what their roles say.
 
     A `Mean` is multiplied with the gradients, a `Square` with their squares and is not
-    negative, a `Scale` is not negative, and a `Point` moves with the parameters. Of a
-    composite transformation, each part is checked by itself.
+    negative, a `Scale` is not negative, and a `Point` moves with the parameters.
 
     Args:
       tx: as for `check`.
@@ -112,187 +100,157 @@ def check_roles(
     Raises:
       AssertionError: with the field, its role and what it does.
     """
-    pair = _pair(tx, "check_roles")
-    ps, words = _params() if params is None else params, dict(extra or {})
+    pair, ps, words = _given("check_roles", tx, params, extra)
     parts = pair.parts(pair.init(ps))
     for part in parts:
         check_roles(part.tx, ps, extra)
     if parts:
         return
-    outline = read_roles(pair.init)
+    slots: list[Any]
     structure: Any
-    slots, structure = jax.tree.flatten(outline, is_leaf=is_slot)
-    if not any(is_slot(slot) for slot in slots):
-        return
-    names = [
-        keystr(path)
-        for path, _ in jax.tree_util.tree_leaves_with_path(outline, is_leaf=is_slot)
-    ]
+    slots, structure = jax.tree_util.tree_flatten_with_path(
+        read_roles(pair.init), is_leaf=is_slot
+    )
 
     def after(factor: float, shift: float = 0.0) -> list[Any]:
-        at = jax.tree.map(lambda p: p + shift, ps)
-        return structure.flatten_up_to(_state(pair, at, words, factor))
+        _, state = _run(pair, ps, words, factor, shift)
+        return structure.flatten_up_to(state)
 
-    runs = [after(0.0), after(1.0), after(2.0), after(1.0, shift=1.0)]
-    for name, slot, *xs in zip(names, slots, *runs, strict=True):
+    with jax.disable_jit():
+        runs = [after(0.0), after(1.0), after(2.0), after(1.0, shift=1.0)]
+    for (path, slot), *fields in zip(slots, *runs, strict=True):
         if is_slot(slot):
-            rows = [jax.tree.leaves(x) for x in xs]
-            for arrays in zip(*rows, strict=True):
-                _check_role(tx, name, slot, *map(np.asarray, arrays))
+            columns = [jax.tree.leaves(field) for field in fields]
+            for arrays in zip(*columns, strict=True):
+                wrong = _misfit(slot.role, *map(np.asarray, arrays))
+                if wrong:
+                    said = slot.role.value.capitalize()
+                    raise AssertionError(
+                        f"{brief(tx)}: state{keystr(path)} is declared {said}, but "
+                        f"{wrong}."
+                    )
 
 
-def _check_role(
-    tx: Any, name: str, slot: Slot, none: Any, once: Any, twice: Any, moved: Any
-) -> None:
-    """A field after gradients of 0, once, twice, and at shifted parameters."""
-    close: Any = {"rtol": 1e-4, "atol": 1e-6}
+def _misfit(role: Role, none: Any, once: Any, twice: Any, moved: Any) -> str | None:
+    """What is wrong with a field, seen after gradients of 0, once and twice some, and
+    at parameters that are moved by 1."""
 
-    def refuse(what: str) -> AssertionError:
-        said = slot.role.value.capitalize()
-        return AssertionError(f"{tx!r}: state{name} is declared {said}, but {what}.")
+    def close(a: Any, b: Any) -> bool:
+        return np.allclose(a, b, rtol=1e-4, atol=1e-6)
 
-    if slot.role in (Role.SQUARE, Role.SCALE) and (once < 0).any():
-        raise refuse("it is negative")
-    change = once - none
-    if slot.role is Role.MEAN and not np.allclose(twice - none, 2 * change, **close):
-        raise refuse("is not multiplied with the gradients")
-    if slot.role is Role.SQUARE and not np.allclose(twice - none, 4 * change, **close):
-        raise refuse("is not multiplied with the squares of the gradients")
-    if slot.role is Role.POINT and not np.allclose(moved - once, 1, **close):
-        raise refuse("does not move with the parameters")
+    if role in (Role.SQUARE, Role.SCALE) and (once < 0).any():
+        return "is negative"
+    if role is Role.MEAN and not close(twice - none, 2 * (once - none)):
+        return "is not multiplied with the gradients"
+    if role is Role.SQUARE and not close(twice - none, 4 * (once - none)):
+        return "is not multiplied with the squares of the gradients"
+    if role is Role.POINT and not close(moved - once, 1):
+        return "does not move with the parameters"
+    return None
 
 
-def _pair(tx: Any, who: str) -> Pair:
+def _given(
+    who: str, tx: Any, params: PyTree | None, extra: Mapping[str, Any] | None
+) -> tuple[Pair, PyTree, dict[str, Any]]:
     with naming(who):
-        return as_pair(tx, "tx")
+        pair = as_pair(tx, "tx")
+    takes = pair.extra_args
+    words = {k: x for k, x in (extra or {}).items() if takes is None or k in takes}
+    return pair, _leaves_of_several_shapes() if params is None else params, words
 
 
-def _params() -> PyTree:
+def _leaves_of_several_shapes() -> PyTree:
+    entries = np.sin(np.arange(100.0, dtype=np.float32))
+    ends = np.cumsum([0, *map(math.prod, SHAPES)])
     return {
-        f"leaf{i}": jnp.sin(jnp.arange(1.0, 1 + np.prod(shape, dtype=int)) + i).reshape(
-            shape
-        )
+        f"leaf{i}": jnp.asarray(entries[ends[i] : ends[i + 1]].reshape(shape))
         for i, shape in enumerate(SHAPES)
     }
 
 
-def _gradients(params: PyTree, step: int, factor: float = 1.0) -> PyTree:
-    """Gradients of order 1 that differ by entry and by step, and only by these."""
-    structure: Any
-    flat, structure = jax.tree.flatten(params)
-    ends = np.cumsum([0, *(p.size for p in flat)])
-    return structure.unflatten(
-        (factor * (1.5 + jnp.cos(3.0 * jnp.arange(a, a + p.size) + step)))
-        .reshape(p.shape)
-        .astype(p.dtype)
-        for p, a in zip(flat, ends[:-1], strict=True)
-    )
-
-
-def _run(pair: Pair, params: PyTree, extra: Mapping[str, Any]) -> list[PyTree]:
-    """The updates of a few steps."""
-    state, outs = pair.init(params), []
+def _run(
+    pair: Pair,
+    params: PyTree,
+    extra: Mapping[str, Any],
+    factor: float = 1.0,
+    shift: float = 0.0,
+) -> tuple[list[PyTree], PyTree]:
+    """The updates of a few steps at parameters that stay, and the state then."""
+    at = jax.tree.map(lambda p: p + jnp.asarray(shift, p.dtype), params)
+    state, outs = pair.init(at), []
     for step in range(STEPS):
-        gs = jax.tree.map(jnp.sin, params) if step else jax.tree.map(jnp.cos, params)
-        u, state = pair.update(gs, state, params, **_taken(pair, extra))
+        # Of the entry alone, so that each has the same however they are arranged.
+        gs = jax.tree.map(
+            lambda p, i=step: (factor * (1.5 + jnp.cos(3 * p + i))).astype(p.dtype),
+            params,
+        )
+        u, state = pair.update(gs, state, at, **extra)
         outs.append(u)
-    return outs
+    return outs, state
 
 
-def _state(
-    pair: Pair, params: PyTree, extra: Mapping[str, Any], factor: float
-) -> PyTree:
-    """The state after a few steps with gradients times a factor."""
-    state = pair.init(params)
-    for step in range(STEPS):
-        gs = _gradients(params, step, factor)
-        _, state = pair.update(gs, state, params, **_taken(pair, extra))
-    return state
+def _compare_arrangements(
+    tx: Any, pair: Pair, params: PyTree, extra: Mapping[str, Any]
+) -> None:
+    """Compare the updates of leaves together, of each alone, and of all joined."""
+    together, _ = _run(pair, params, extra)
+    if not pair.scope & Scope.GLOBAL:
+        for path, _ in jax.tree_util.tree_leaves_with_path(params):
 
+            def alone(tree: PyTree, at: Any = path) -> PyTree:
+                return jax.tree_util.tree_map_with_path(
+                    lambda q, x: x if q == at else None, tree
+                )
 
-def _taken(pair: Pair, extra: Mapping[str, Any]) -> dict[str, Any]:
-    takes = pair.extra_args
-    return {k: v for k, v in extra.items() if takes is None or k in takes}
+            outs, _ = _run(pair, alone(params), extra)
+            for us, vs in zip(together, outs, strict=True):
+                _check_same(tx, "leafwise", path, alone(us), vs)
+    if pair.scope.arrangement_free:
+        outs, _ = _run(pair, _joined(params), extra)
+        for us, vs in zip(together, outs, strict=True):
+            _check_same(tx, f"{pair.scope}", (), _joined(us), vs)
 
 
 def _joined(tree: PyTree) -> PyTree:
     return {"all": jnp.concatenate([x.ravel() for x in jax.tree.leaves(tree)])}
 
 
-def _same(tx: Any, said: str, path: Any, a: Any, b: Any) -> None:
-    a, b = (np.asarray(jax.tree.leaves(x)[0]) for x in (a, b))
-    if not np.allclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True):
-        raise AssertionError(
-            f"{tx!r} is declared {said}, but the update{keystr(path)} depends on how "
-            f"the parameters are arranged in leaves: {a} and {b}."
-        )
+def _check_same(tx: Any, said: str, path: Any, us: PyTree, vs: PyTree) -> None:
+    for u, v in zip(*map(jax.tree.leaves, (us, vs)), strict=True):
+        if not np.allclose(u, v, rtol=1e-5, atol=1e-6, equal_nan=True):
+            raise AssertionError(
+                f"{brief(tx)} is declared {said}, but the update{keystr(path)} depends "
+                f"on how parameters lie in leaves: it is {brief(u)} or {brief(v)}."
+            )
 
 
 # Following a rule in symbols.
-
-
-class _Input(NamedTuple):
-    """An argument of a rule. Equal labels stand for the same argument."""
-
-    aval: Any
-    label: str
-    has_entries: bool  # of the leaf; else it is a scalar
 
 
 class _Symbol(NamedTuple):
     expression: int
     has_entries: bool  # whether it is another number for each entry of the leaf
     is_uniform: bool  # whether it is one number, however it is shaped
+    mixed: str = ""  # how it depends on other entries
 
 
-class _DependsOnLeavesError(ValueError):
-    """Says what a rule does."""
-
-
-def _follow_shapes(pair: Pair, params: PyTree, extra: Mapping[str, Any]) -> None:
+def _follow_shapes(
+    tx: Any, pair: Pair, params: PyTree, extra: Mapping[str, Any]
+) -> None:
     """Refuse an update that does not make of an entry the same for all shapes."""
     follower, first = _Follower(), None
-    for shape in dict.fromkeys(jnp.shape(p) for p in jax.tree.leaves(params)):
-        leaf = jax.ShapeDtypeStruct(shape, jnp.float32)
-        state = jax.eval_shape(pair.init, leaf)
-        words = {name: jnp.asarray(x) for name, x in _taken(pair, extra).items()}
-
-        def update(g: Any, s: Any, p: Any, words: Any) -> Any:
-            return pair.update(g, s, p, **words)
-
-        found = follower.follow(
-            update,
-            _inputs("updates", leaf, shape),
-            _inputs("state", state, shape),
-            _inputs("params", leaf, shape),
-            _inputs("extra arguments", words, shape),
-        )
-        symbols = [s.expression for s in jax.tree.leaves(found, is_leaf=_is_symbol)]
-        if first is None:
-            first = symbols
-        elif symbols != first:
-            raise _DependsOnLeavesError(f"is another one for leaves of shape {shape}")
-
-
-def _inputs(name: str, x: Any, shape: Shape) -> Any:
-    def one(path: Any, a: Any) -> _Input:
-        if a.shape not in ((), shape):
-            raise _DependsOnLeavesError(
-                f"has {name}{keystr(path)} of shape {a.shape} for a leaf of {shape}"
+    shapes = {jnp.shape(p): None for p in jax.tree.leaves(params)}
+    shapes.pop((), None)  # there, an entry and a scalar of the state look the same
+    for shape in shapes:
+        found = follower.follow_update(pair, shape, extra)
+        first = first or found
+        mixed = [s.mixed for s in found if s.mixed]
+        if not mixed and [s.expression for s in found] != [s.expression for s in first]:
+            mixed = [f"is another one for leaves of shape {shape}"]
+        if mixed:
+            raise AssertionError(
+                f"{brief(tx)} is declared entrywise, but it {mixed[0]}."
             )
-        # A scalar of the state of a scalar leaf is taken for an entry of it, too.
-        entries = a.shape == shape and jnp.issubdtype(a.dtype, jnp.inexact)
-        return _Input(a, name + keystr(path), entries)
-
-    return jax.tree_util.tree_map_with_path(one, x)
-
-
-def _is_input(x: Any) -> bool:
-    return isinstance(x, _Input)
-
-
-def _is_symbol(x: Any) -> bool:
-    return isinstance(x, _Symbol)
 
 
 class _Follower:
@@ -301,22 +259,34 @@ class _Follower:
     def __init__(self) -> None:
         self.numbers: dict[Any, int] = {}
 
-    def follow(self, function: Callable[..., Any], *args: Any) -> Any:
-        """What a function makes of trees of inputs, as a tree of symbols."""
-        structure: Any
-        inputs, structure = jax.tree.flatten(args, is_leaf=_is_input)
-        avals = structure.unflatten([i.aval for i in inputs])
-        closed, out = jax.make_jaxpr(function, return_shape=True)(*avals)
-        symbols = [
-            _Symbol(
-                self.number("input", i.label, i.aval.dtype),
-                i.has_entries,
-                not i.has_entries,
-            )
-            for i in inputs
-        ]
-        found = self.run(closed.jaxpr, closed.consts, symbols)
-        return jax.tree.unflatten(jax.tree.structure(out), found)
+    def follow_update(
+        self, pair: Pair, shape: Shape, extra: Mapping[str, Any]
+    ) -> list[_Symbol]:
+        """What an update makes of a leaf of this shape: the update, and the state."""
+        leaf = jax.ShapeDtypeStruct(shape, jnp.float32)
+        state = jax.eval_shape(pair.init, leaf)
+        words = {name: jnp.asarray(x) for name, x in extra.items()}
+        closed = jax.make_jaxpr(lambda g, s, p, w: pair.update(g, s, p, **w))(
+            leaf, state, leaf, words
+        )
+        args = jax.tree_util.tree_leaves_with_path((leaf, state, leaf, words))
+        inputs = [self.input(path, x, shape) for path, x in args]
+        fields = range(1, 1 + len(jax.tree.leaves(state)))
+        while True:
+            found = self.run(closed.jaxpr, closed.consts, inputs)
+            # What mixes entries may be kept, if no update depends on what is kept.
+            news = [i for i in fields if found[i].mixed and not inputs[i].mixed]
+            if not news:
+                kept = [found[i] for i in fields if not found[i].mixed]
+                return [found[0], *kept]
+            for i in news:
+                inputs[i] = inputs[i]._replace(mixed=found[i].mixed)
+
+    def input(self, path: Any, x: Any, shape: Shape) -> _Symbol:
+        has_entries = x.shape == shape and jnp.issubdtype(x.dtype, jnp.inexact)
+        alien = "" if x.shape in ((), shape) else f"keeps an array of shape {x.shape}"
+        number = self.number("input", keystr(path), x.dtype)
+        return _Symbol(number, has_entries, not has_entries, alien)
 
     def number(self, *expression: Any) -> int:
         return self.numbers.setdefault(expression, len(self.numbers))
@@ -358,25 +328,23 @@ class _Follower:
             return args[:1]
         if name == "convert_element_type" and avals[0].dtype == avals[-1].dtype:
             return args
+        mixed = ""
         if has_entries and name not in ENTRYWISE:
-            raise _DependsOnLeavesError(f"applies {name} to a whole leaf")
-        if has_entries and not all(a.has_entries or a.is_uniform for a in args):
-            raise _DependsOnLeavesError("treats entries by where they lie in the leaf")
-        told = {k: v for k, v in params.items() if k not in NO_VALUE}
+            mixed = f"applies {name} to a whole leaf"
+        elif has_entries and not all(a.has_entries or a.is_uniform for a in args):
+            mixed = "treats entries by where they lie in the leaf"
+        counted = {k: v for k, v in params.items() if k not in NO_VALUE}
+        operation = name, str(sorted(counted.items(), key=str))
         entrywise = name in ENTRYWISE and all(a.is_uniform for a in args)
         return [
-            self.made(
-                (name, str(sorted(told.items(), key=str)), k),
-                args,
-                entrywise or v.aval.shape == (),
-            )
+            self.made((*operation, k), args, entrywise or v.aval.shape == (), mixed)
             for k, v in enumerate(eqn.outvars)
         ]
 
     def made(
-        self, operation: tuple[Any, ...], args: Iterable[_Symbol], is_uniform: bool
+        self, operation: Any, args: list[_Symbol], is_uniform: bool, mixed: str = ""
     ) -> _Symbol:
-        args = list(args)
         has_entries = any(a.has_entries for a in args)
         number = self.number(*operation, *(a.expression for a in args))
-        return _Symbol(number, has_entries, is_uniform and not has_entries)
+        before = next((a.mixed for a in args if a.mixed), mixed)
+        return _Symbol(number, has_entries, is_uniform and not has_entries, before)

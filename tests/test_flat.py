@@ -80,37 +80,6 @@ def test_what_depends_on_the_leaves_is_refused_with_the_reason(tx, reason):
         tx.init(packed)
 
 
-def shape_in_a_number(g, s, p):
-    return g / p.size**0.5, s
-
-
-def by_rank(g, s, p):
-    return (g if g.ndim < 2 else -g), s
-
-
-def by_place(g, s, p):
-    return g * jnp.arange(g.size, dtype=g.dtype).reshape(g.shape), s
-
-
-def of_neighbours(g, s, p):
-    return jnp.roll(g, 1), s
-
-
-def normed(g, s, p):
-    return g / jnp.linalg.norm(g), s
-
-
-@pytest.mark.parametrize(
-    "rule", [shape_in_a_number, by_rank, by_place, of_neighbours, normed]
-)
-def test_a_rule_that_looks_at_its_leaf_is_refused(rule):
-    tx = gradtx.GradientTransformation(*gradtx.leafwise(gradtx.init_empty_state, rule))
-    packed = gradtx.pack(params())
-    with pytest.raises(ValueError, match="depends on how entries lie in leaves"):
-        tx.update(packed, tx.init(packed), packed)
-    tx.update(params(), tx.init(params()), params())
-
-
 def reversed_leaves(updates, params):
     leaves, structure = jax.tree.flatten(updates)
     return structure.unflatten(leaves[::-1])

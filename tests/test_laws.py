@@ -626,39 +626,17 @@ def test_a_restored_run_continues_bit_for_bit(row):
     chex.assert_trees_all_equal(again, whole[2:])
 
 
-# 9. What an algorithm sees of the arrangement of the parameters.
+# 9 and 11. What is declared is true.
 
 
-def joined(tree):
-    return {"all": jnp.concatenate([x.ravel() for x in jax.tree.leaves(tree)])}
+@every
+def test_the_scope_is_true(row):
+    gradtx.testing.check_scope(row.tx)
 
 
-@over([row for row in ROWS if row.tx.scope == gradtx.Scope.ENTRYWISE])
-def test_entrywise_whatever_the_arrangement(row):
-    p, update = joined(params()), jax.jit(row.tx.update)
-    together = run(update, row.tx.init(p), p, [joined(g) for g in some_grads()])
-    for (u, _), (v, _) in zip(history(row), together, strict=True):
-        chex.assert_trees_all_close(joined(u), v, rtol=1e-6, atol=1e-7)
-
-
-def alone(tree):
-    """A tree for each leaf, with that leaf alone."""
-    dense = [{"dense": {name: x}} for name, x in sorted(tree["dense"].items())]
-    return [*dense, {"scale": tree["scale"]}]
-
-
-@over([row for row in ROWS if not row.tx.scope & gradtx.Scope.GLOBAL])
-def test_leafwise_alone_as_together(row):
-    @jax.jit
-    def update(gs, states, ps):
-        each = zip(gs, states, ps, strict=True)
-        us, states = zip(*(row.tx.update(*args) for args in each), strict=True)
-        return list(us), list(states)
-
-    ps, gs = alone(params()), [alone(g) for g in some_grads()]
-    apart = run(update, [row.tx.init(p) for p in ps], ps, gs)
-    for (u, _), (v, _) in zip(history(row), apart, strict=True):
-        chex.assert_trees_all_close(alone(u), v, rtol=1e-6, atol=1e-7)
+@every
+def test_the_roles_are_true(row):
+    gradtx.testing.check_roles(row.tx)
 
 
 # 10. What does not match is refused by path, before any arithmetic.

@@ -23,7 +23,7 @@ from gradtx.core.checks import (
 )
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import out_dtype
-from gradtx.core.roles import PARAMETERS, Role, Slots, is_slot, roles_of, slots_of
+from gradtx.core.roles import PARAMETERS, Role, Slots, is_slot, slots_of
 from gradtx.core.rule import Rule
 from gradtx.core.stages import (
     Act,
@@ -274,10 +274,10 @@ class OnTrees:
         like = jax.tree.map(_type, updates if params is None else params)
         made = jax.eval_shape(self.rule.init, like)
         check_fields(state, made)
-        roles, held = roles_of(type(made)), []
-        for name in slots_of(type(made)):
+        held = []
+        for name, said in self.rule.slots(type(made)).items():
             known, place = getattr(made, name), getattr(places[1], name)
-            column = _column(roles[name], known, flatten(like))
+            column = _column(said.role, known, flatten(like))
             if column is None:
                 check_same(f"state.{name}", getattr(state, name), known)
             else:

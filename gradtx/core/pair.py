@@ -86,6 +86,10 @@ class Pair:
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         return iter((self.init, self.update))
 
+    def __repr__(self) -> str:
+        names = (f.__qualname__ for f in self)
+        return f"<{self.scope} pair of {' and '.join(names)}>"
+
     def remembered(self) -> "Pair":
         """The same, known also to those who are given its two functions alone."""
         self.update.pair = self  # type: ignore[attr-defined]

@@ -221,22 +221,17 @@ def scalar(name: str, value: Any, dtype: DTypeLike) -> jax.Array:
 
 
 class Slots:
-    """The `init` of a rule whose fields begin as their roles say.
+    """The `init` of a rule whose fields begin as their roles say: see `slots`."""
 
-    A `Count` begins at 0, a `Mean` and a `Square` at zero, a `Point` at the parameter,
-    a `Scalar` at 0. In a rule on one array a slot is for that array; in one on trees it
-    is a tree, and a `Scalar` is one number for the whole tree.
-
-    Args:
-      state_type: the NamedTuple, whose annotations are roles.
-      *spread: what keeps several fields, those that its own tuple names.
-      **begin: for a field, the dtype in which it is kept, a number or scalar array that
-        it begins at, or what keeps it in another form, such as an estimator.
-    """
-
-    def __init__(self, state_type: Any, *spread: Kept, **begin: Any):
+    def __init__(
+        self,
+        state_type: Any,
+        *spread: Kept,
+        roles: Mapping[str, Role] | None,
+        **begin: Any,
+    ):
         self.state_type, self.spread, self.begin = state_type, spread, begin
-        self.roles = roles_of(state_type)
+        self.roles = {**roles_of(state_type), **(roles or {})}
 
     def __call__(self, params: PyTree) -> Any:
         fields: dict[str, Any] = {"count": 0} if "count" in self.roles else {}
@@ -255,7 +250,8 @@ class Slots:
     def slot(self, name: str) -> Slot:
         """The role of a field, and the axes of its arrays."""
         kept: Any = self.begin.get(name)
-        axes = kept.axes if hasattr(kept, "axes") else AXES.get(self.roles[name])
+        axes = no_axes if self.roles[name] is Role.SCALAR else all_axes
+        axes = getattr(kept, "axes", axes)
         for several in self.spread:
             axes = dict(_each(several)).get(name, axes)
         return Slot(self.roles[name], axes)
@@ -283,9 +279,27 @@ def _each(several: Kept) -> Iterator[tuple[str, AxesOf]]:
         yield name, axes
 
 
-def slots(state_type: Any, *spread: Kept, **begin: Any) -> Slots:
-    """How the fields of a state begin: see `Slots`."""
-    return Slots(state_type, *spread, **begin)
+def slots(
+    state_type: Any,
+    *spread: Kept,
+    roles: Mapping[str, Role] | None = None,
+    **begin: Any,
+) -> Slots:
+    """The `init` of a rule whose fields begin as their roles say.
+
+    A `Count` begins at 0, a `Mean` and a `Square` at zero, a `Point` at the parameter,
+    a `Scalar` at 0. In a rule on one array a slot is for that array; in one on trees it
+    is a tree, and a `Scalar` is one number for the whole tree.
+
+    Args:
+      state_type: the NamedTuple, whose annotations are roles.
+      *spread: what keeps several fields, those that its own tuple names.
+      roles: of fields that are something else here than the annotations say, as where a
+        state of Optax's is used for another quantity.
+      **begin: for a field, the dtype in which it is kept, a number or scalar array that
+        it begins at, or what keeps it in another form, such as an estimator.
+    """
+    return Slots(state_type, *spread, roles=roles, **begin)
 
 
 def declared_slots(init: Any, state_type: Any) -> dict[str, Slot]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.checks import check_answer, check_same
-from gradtx.core.pair import Pair, State
+from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import dtype_within, narrow
 from gradtx.core.roles import is_slot, slots_of
 from gradtx.core.rule import Rule
@@ -205,4 +205,6 @@ def lifted(stages: Stages) -> Pair:
 
     for function in (init, update):
         function.__qualname__ = f"{rule.name}.<locals>.{function.__name__}"
-    return Pair(init, update, rule.scope, rule.words, exact=True).remembered()
+    # A mask looks at leaves, whatever the rule does to those that it selects.
+    scope = rule.scope if stages.mask is None else rule.scope | Scope.LEAFWISE
+    return Pair(init, update, scope, rule.words, exact=True).remembered()

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from gradtx.core import Pair, entrywise, slots, transformation
+from gradtx.core.roles import Role
 from gradtx.numerics import debias, divide, lerp
 from gradtx.transforms.adam import ScaleByAdamState
 from gradtx.values import Decay, NonNegative
@@ -37,4 +38,6 @@ def scale_by_adamax(
         nu = jnp.maximum(b2 * s.nu, jnp.abs(g) + eps)
         return divide(mu / c1, nu), s._replace(mu=mu, nu=nu)
 
-    return entrywise(slots(ScaleByAdamState), update, c1=debias(b1))
+    return entrywise(
+        slots(ScaleByAdamState, roles={"nu": Role.SCALE}), update, c1=debias(b1)
+    )

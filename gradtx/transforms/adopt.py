@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import Pair, entrywise, slots, transformation
+from gradtx.core.roles import Role
 from gradtx.numerics import abs_sq, lerp, over_root, safe_increment, unbounded
 from gradtx.transforms.adam import ScaleByAdamState
 from gradtx.values import Decay, DType, NonNegative
@@ -61,7 +62,7 @@ def scale_by_adopt(
         return lerp(mu, x, b1) if nesterov else mu, s._replace(mu=mu, nu=nu)
 
     return entrywise(
-        slots(ScaleByAdamState, mu=mu_dtype),
+        slots(ScaleByAdamState, mu=mu_dtype, roles={"mu": Role.OTHER}),
         update,
         bound=clip_value_fn,
         t=safe_increment,

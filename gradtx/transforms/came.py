@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, Square, leafwise, slots, transformation
+from gradtx.core import Count, Other, Pair, Square, leafwise, slots, transformation
 from gradtx.numerics import abs_sq, divide, lerp, sqrt
 from gradtx.numerics.norms import safe_root_mean_squares
 from gradtx.second_moment import Encoding, rank_one
@@ -15,9 +15,9 @@ from gradtx.values import Decay, NonNegative, Steps
 
 class ScaleByCAMEState(NamedTuple):
     count: Count
-    mu: Mean  # mean update
+    mu: Other  # mean update
     nu: Square  # mean squared gradient, factored
-    instability: Square  # mean squared deviation of the update, factored
+    instability: Other  # mean squared deviation of the update, factored
 
 
 @transformation

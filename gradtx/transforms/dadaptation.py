@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.core import (
     Count,
-    Mean,
+    Other,
     Pair,
     Point,
     Scalar,
@@ -23,7 +23,7 @@ from gradtx.values import Decay, LearningRate, PositiveConstant
 
 class DAdaptSGDState(NamedTuple):
     count: Count
-    grad_sum: Mean  # weighted sum of gradients
+    grad_sum: Other  # weighted sum of gradients, over the norm of the first
     params0: Point  # the first point
     estim_lr: Scalar  # d, the estimate of the distance
     numerator_weighted: Scalar

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, Square, leafwise, slots, transformation
+from gradtx.core import Count, Other, Pair, Square, leafwise, slots, transformation
 from gradtx.numerics import abs_sq, divide, sqrt
 from gradtx.numerics.arithmetic import is_first
 from gradtx.second_moment import one_per_leaf
@@ -14,7 +14,7 @@ from gradtx.values.arguments import is_zero
 
 class ScaleByNovogradState(NamedTuple):
     count: Count
-    mu: Mean  # the momentum
+    mu: Other  # the momentum, of gradients divided by their norms
     nu: Square  # mean squared norm
 
 
