@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import io
 import pathlib
 import subprocess
@@ -158,3 +159,49 @@ def test_importing_is_silent_and_light():
     run = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def static_names(path: pathlib.Path) -> list[str]:
+    """What a type checker reads as `__all__` of a module: lists of strings, and
+    `__all__ += room.__all__`; of the names in it, those that the module binds."""
+    listed, bound = [], set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__all__":
+            listed += ast.literal_eval(node.value)
+        elif isinstance(node, ast.AugAssign) and node.target.id == "__all__":
+            assert isinstance(node.value, ast.Attribute)
+            room = PACKAGE / node.value.value.id / "__init__.py"
+            listed += static_names(room)
+            bound |= set(static_names(room))
+        elif isinstance(node, ast.ImportFrom):
+            bound |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+    assert set(listed) <= bound
+    return listed
+
+
+def test_a_type_checker_sees_every_public_name():
+    import gradtx
+
+    assert static_names(PACKAGE / "__init__.py") == gradtx.__all__
+    assert len(set(gradtx.__all__)) == len(gradtx.__all__)
+    assert {"adamw", "scale_by_adam", "Pair", "l2"} <= set(gradtx.__all__)
+
+
+def test_the_top_holds_the_names_of_optax_and_few_others():
+    import gradtx
+
+    optax = pytest.importorskip("optax")
+    known = {*dir(optax), *dir(importlib.import_module("optax.contrib"))}
+    assert len([n for n in gradtx.__all__ if n not in known]) <= 120
+    assert not hasattr(gradtx, "zeros_like")  # that of `tree` alone is
+
+
+def test_contrib_is_strict():
+    import gradtx
+
+    for name in gradtx.contrib.__all__:
+        assert name in gradtx.__all__
+    with pytest.raises(AttributeError, match="adamm"):
+        gradtx.contrib.adamm  # noqa: B018

@@ -68,11 +68,12 @@ def test_the_algorithm_of_the_guide_works_and_is_short():
     source = blocks(guide, "python")[0]
     namespace = {"__name__": "guide"}
     exec(compile(source, "CONTRIBUTING.md", "exec"), namespace)
-    tx = namespace["scale_by_softsign"](eps=1.0)
+    tx = namespace["scale_by_softsign"](b1=0.0, eps=1.0)
     g = {"a": jnp.array([-1.0, 3.0])}
     u, _ = tx.update(g, tx.init(g))
     assert u["a"].tolist() == [-0.5, 0.75]
-    assert repr(tx) == "scale_by_softsign(eps=1.0)"
+    assert repr(tx) == "scale_by_softsign(b1=0.0, eps=1.0)"
+    exec(compile(blocks(guide, "python")[1], "CONTRIBUTING.md", "exec"), namespace)
     body = source[source.index("@transformation") :]
     code = re.sub(r'""".*?"""', "", body, flags=re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 12

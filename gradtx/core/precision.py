@@ -42,6 +42,7 @@ def wide_enough(x: Any) -> Any:
     """An array in the dtype that it is computed with in; what is none, as it is."""
     if not is_inexact(getattr(x, "dtype", bool)):
         return x
+    x = as_array(x)  # NumPy's may be finer than JAX has
     return widen(x, wide_dtype(x.dtype))
 
 

@@ -13,6 +13,7 @@ stores a state in fewer bytes or carries it into another basis.
 
 import enum
 import functools
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -91,12 +92,17 @@ def roles_of(state_type: Any) -> Mapping[str, Role]:
     try:
         hints = typing.get_type_hints(state_type, localns=_NAMES, include_extras=True)
     except NameError:  # an annotation as text that only its author can read
-        written = state_type.__annotations__.items()
-        hints = {n: _NAMES.get(a) if isinstance(a, str) else a for n, a in written}
+        hints = {n: _read(a) for n, a in state_type.__annotations__.items()}
     return {name: _role(hints.get(name)) for name in state_type._fields}
 
 
 _NAMES = {name: globals()[name] for name in (r.value.capitalize() for r in Role)}
+
+
+def _read(hint: Any) -> Any:
+    """The name of a role in an annotation, if that is text."""
+    words = re.findall(r"\w+", getattr(hint, "__forward_arg__", ""))
+    return next((_NAMES[word] for word in words if word in _NAMES), hint)
 
 
 def _role(hint: Any) -> Role:

@@ -85,11 +85,13 @@ def flatten(inner: GradientTransformation) -> Pair:
 
 def _parameter(flat: Flat, i: int, p: Any) -> Leaf:
     """The parameter beside the i-th gradient, checked."""
-    if p is None:
+    g = flat.leaves[i]
+    if g is None and p is None:
         return None
-    if flat.leaves[i] is not None:
-        flat.check_shape(i, flat.leaves[i], p, "updates", "params")
-    return check_leaf("params", flat.paths[i], p)
+    p = check_leaf("params", flat.paths[i], p)
+    if g is not None:
+        flat.check_shape(i, g, p, "updates", "params")
+    return p
 
 
 def _places(leaves: Sequence[Leaf]) -> Mapping[str, list[int]]:

@@ -99,7 +99,7 @@ def _unit_axes(x: jax.Array, axis: Any) -> tuple[int, ...]:
 
 
 def unitwise_clip(
-    g_norm: ArrayLike, max_norm: ArrayLike, grad: ArrayLike, div_eps: ArrayLike = 1e-6
+    g_norm: jax.Array, max_norm: jax.Array, grad: jax.Array, div_eps: Any = 1e-6
 ) -> jax.Array:
     """grad · max_norm / max(g_norm, div_eps) where g_norm > max_norm, else grad.
 

@@ -5,7 +5,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import jax
@@ -138,34 +138,24 @@ class _Short:
         return self.name
 
 
-def show_short_signature(function: Callable[..., Any]) -> None:
-    """Let `help` show an annotation by its name, and not by all that it checks."""
+def show_short_signature(function: Callable[..., Any], returned: type) -> None:
+    """Let `help` show names, defaults and what has none: the types that check a call
+    are long, and say with a default little that it does not."""
     plain = inspect.signature(function)
     parameters = [
-        p.replace(annotation=_shortened(p.annotation))
+        p.replace(
+            annotation=_shortened(p.annotation) if p.default is p.empty else p.empty
+        )
         for p in plain.parameters.values()
     ]
-    short = plain.replace(parameters=parameters)
+    short = plain.replace(parameters=parameters, return_annotation=returned)
     function.__signature__ = short  # type: ignore[attr-defined]
 
 
 def _shortened(annotation: Any) -> Any:
-    names = list(_names(annotation))
-    return _Short(" | ".join(names)) if names else annotation
-
-
-def _names(annotation: Any) -> Iterator[str]:
-    """The names of the options of an annotation, if one of them has one."""
-    if typing.get_origin(annotation) is Annotated:
-        check = annotation.__metadata__[-1]
-        if isinstance(check, Allowed) and check.name:
-            yield check.name
-    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        options = typing.get_args(annotation)
-        found = [list(_names(option)) for option in options]
-        if any(found):
-            for option, names in zip(options, found, strict=True):
-                none = option is type(None)
-                yield from names or [
-                    "None" if none else inspect.formatannotation(option)
-                ]
+    """An annotation by the name of what it checks, or without it."""
+    if typing.get_origin(annotation) is not Annotated:
+        return annotation
+    check = annotation.__metadata__[-1]
+    named = isinstance(check, Allowed) and check.name
+    return _Short(check.name) if named else annotation.__origin__

@@ -13,12 +13,13 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gradtx.values.arguments import is_number
 from gradtx.values.errors import Misfit, naming, shortened
-from gradtx.values.text import ROOMS, brief
+from gradtx.values.text import ROOMS, brief, is_key
 from gradtx.values.value import Value
 
 LONGEST = 100_000  # characters: what is read of a file that is not what it should be
@@ -134,7 +135,7 @@ class _Reader:
         given = [self.read(arg) for arg in args]
         words = {self.word(k): self.read(k.value) for k in keywords}
         plain = maker in (jnp.array, np.array, float)
-        if not (plain or makes_values(maker)):
+        if not (plain or (makes_values(maker) and callable(maker))):
             raise self.wrong(node, f"{ast.unparse(function)} does not make a value")
         try:
             return maker(*given, **words)
@@ -219,14 +220,10 @@ def _written(x: Any) -> Any:
             return {key: _written(item) for key, item in x.items()}
         pairs = [[_written(key), _written(item)] for key, item in x.items()]
         return {"_target_": "builtins.dict", "_args_": [pairs]}
-    if hasattr(x, "dtype") and np.issubdtype(x.dtype, np.number):
-        module = "numpy" if isinstance(x, np.ndarray) else "jax.numpy"
-        entries = np.asarray(x, np.float64 if x.dtype.kind == "V" else None).tolist()
-        return {
-            "_target_": f"{module}.array",
-            "_args_": [entries],
-            "dtype": str(x.dtype),
-        }
+    if isinstance(x, jax.Array | np.ndarray | np.generic) and not is_key(x):
+        module = "jax.numpy" if isinstance(x, jax.Array) else "numpy"
+        written = {"_target_": f"{module}.array", "_args_": [np.asarray(x).tolist()]}
+        return written | {"dtype": str(x.dtype)}
     if callable(x) and hasattr(x, "__name__"):
         return {"_name_": _full_name(x)}
     raise TypeError(f"to_dict: {brief(x)} cannot be written as text.")

@@ -20,32 +20,30 @@ def replaced(value: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def _places(x: Any, path: Steps) -> Iterator[Steps]:
-    """The paths of all arguments of a value and of the values among them."""
-    for step, item, is_argument in _inside(x):
-        if is_argument:
-            yield (*path, step)
+    """The paths of all arguments of a value, of the values in them and so on."""
+    for step, item in _inside(x):
+        yield (*path, step)
         yield from _places(item, (*path, step))
 
 
-def _inside(x: Any) -> Iterator[tuple[str, Any, bool]]:
-    """What a value or a container holds, each with its step of the path and whether it
-    is an argument of a call."""
+def _inside(x: Any) -> Iterator[tuple[str, Any]]:
+    """What a value or a container holds, each with its step of the path."""
     if _is_value(x):
         for name, item in x.arguments.items():
             kind = calls.signature(x.factory).parameters[name].kind
             if kind is inspect.Parameter.VAR_POSITIONAL:
                 yield from _inside(item)
             else:
-                yield _called(x, name), item, True
+                yield _called(x, name), item
     elif isinstance(x, list | tuple):
         for i, item in enumerate(x):
             named = (
                 isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
             )
-            yield (item[0], item[1], False) if named else (str(i), item, False)
+            yield (item[0], item[1]) if named else (str(i), item)
     elif isinstance(x, dict):
         for key, item in x.items():
-            yield str(key), item, False
+            yield str(key), item
 
 
 def _called(value: Any, name: str) -> str:
@@ -105,7 +103,7 @@ def _rebuilt(x: Any, path: Steps, chosen: Mapping[Steps, Any]) -> Any:
     if isinstance(x, dict):
         return {key: new(str(key), item) for key, item in x.items()}
     items = list(x)
-    for i, (step, item, _) in enumerate(_inside(x)):
+    for i, (step, item) in enumerate(_inside(x)):
         renewed = new(step, item)
         items[i] = renewed if step == str(i) else (step, renewed)
     return type(x)(items)

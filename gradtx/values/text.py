@@ -86,14 +86,18 @@ def _pieces(value: Any) -> list[Any]:
 
 
 def _array_pieces(x: Any) -> list[Any]:
-    is_key = jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
-    if isinstance(x, jax.core.Tracer) or (x.size > FEW and not is_key):
+    if isinstance(x, jax.core.Tracer) or (x.size > FEW and not is_key(x)):
         return [Source(array_type(x))]
-    if is_key:
+    if is_key(x):
         return [Source(repr(x))]
     module = "np" if isinstance(x, np.ndarray) else "jnp"
     end = Source(f", dtype='{x.dtype}')")
     return [Source(f"{module}.array("), _entries(np.asarray(x)), end]
+
+
+def is_key(x: Any) -> bool:
+    """Whether an array is one of typed random keys."""
+    return bool(jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key))
 
 
 def _entries(x: Any) -> Any:

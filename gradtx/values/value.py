@@ -21,7 +21,7 @@ import numpy as np
 from gradtx.values import calls
 from gradtx.values.errors import Misfit, naming
 from gradtx.values.replacing import replaced
-from gradtx.values.text import brief, call_pieces, is_default, show, source_name
+from gradtx.values.text import brief, call_pieces, is_default, is_key, show, source_name
 
 P = ParamSpec("P")
 V = TypeVar("V", bound="Value")
@@ -206,7 +206,7 @@ def recorded(kind: type[V]) -> Callable[[Callable[P, Any]], Callable[P, V]]:
             return kind._record(factory, calls.arguments(build, args, kwargs))
 
         factory.build = build  # type: ignore[attr-defined]
-        calls.show_short_signature(factory)
+        calls.show_short_signature(factory, kind)
         return factory
 
     return decorate
@@ -223,7 +223,7 @@ def checked(recipe: Callable[P, R]) -> Callable[P, R]:
         with naming(source_name(recipe)):
             return recipe(*bound.args, **bound.kwargs)
 
-    calls.show_short_signature(checking)
+    calls.show_short_signature(checking, recipe.__annotations__.get("return"))
     return checking
 
 
@@ -356,10 +356,13 @@ def _same_array(a: Any, b: Any) -> bool:
         return True
     if not (_is_concrete(a) and _is_concrete(b)) or a.dtype != b.dtype:
         return False
-    if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
+    if is_key(a):
         a, b = jax.random.key_data(a), jax.random.key_data(b)
-    # By their bytes: a NaN is equal to itself here.
-    return a.shape == b.shape and np.asarray(a).tobytes() == np.asarray(b).tobytes()
+    if a.shape != b.shape:
+        return False
+    # By their bytes, so that −0 is not 0; but one NaN is as good as another.
+    a, b = (np.where(np.isnan(x), np.array(np.nan, x.dtype), x) for x in (a, b))
+    return a.tobytes() == b.tobytes()
 
 
 def _is_concrete(x: Any) -> bool:
