@@ -138,7 +138,7 @@ class _Short:
         return self.name
 
 
-def show_short_signature(function: Callable[..., Any], returned: type) -> None:
+def show_short_signature(function: Callable[..., Any], returned: Any) -> None:
     """Let `help` show names, defaults and what has none: the types that check a call
     are long, and say with a default little that it does not."""
     plain = inspect.signature(function)
