@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from gradtx.core.roles import UNKNOWN, Axes, AxesOf, all_axes, square_like
 from gradtx.numerics import divide
+from gradtx.numerics.xla import greatest_along
 from gradtx.trees import Shape
 from gradtx.values import Misfit, Steps, Value, recorded
 from gradtx.values.arguments import instance_of
@@ -193,9 +194,6 @@ def rank_one(min_dim_size_to_factor: Steps = 128) -> Encoding:
     Args:
       min_dim_size_to_factor: a whole number >= 1.
 
-    Raises:
-      TypeError, ValueError: if it is out of its range.
-
     References:
       Shazeer and Stern, 2018, arXiv:1804.04235, section 3.
     """
@@ -257,10 +255,7 @@ def cover() -> Encoding:
         ]
         nu = decay * functools.reduce(jnp.minimum, along) + weight * x
         others = (_others(x.ndim, i) for i in range(len(bounds)))
-        # Of a vector, ν itself: of max(ν, 0) XLA would compute ν anew for the step, and
-        # keep a copy of the old bound for it.
-        new = (jnp.max(nu, axes, initial=0) if axes else nu for axes in others)
-        return nu, tuple(new)
+        return nu, tuple(greatest_along(nu, axes) for axes in others)
 
     def axes(shape: Shape) -> tuple[Axes, ...]:
         return tuple(Axes([i]) for i in range(len(shape))) or (Axes(),)

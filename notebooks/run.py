@@ -1,4 +1,4 @@
-"""Run the notebooks anew: from each .py its .ipynb, with what it prints and draws.
+"""Run the notebooks: from each .py its .ipynb, with what it prints and draws.
 
 python notebooks/run.py            all of them
 python notebooks/run.py 03 04      those whose names begin so

@@ -1,6 +1,5 @@
 """The algebra: pairs, how they are lifted to trees, chained and remembered."""
 
-from gradtx.core.checks import check_leaves as check_leaves
 from gradtx.core.lift import (
     entrywise as entrywise,
     leafwise as leafwise,

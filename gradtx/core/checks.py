@@ -1,16 +1,13 @@
 """What a call of a rule is refused for, by path, and what the rule returns."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from gradtx.numerics import as_array
-from gradtx.numerics.dtypes import is_inexact
-from gradtx.trees import Flat, Leaf, PyTree, flatten, keystr
-from gradtx.trees.flat import Path, shape_of
-from gradtx.values import Misfit, brief, wrong_type
+from gradtx.trees import Flat, flatten, keystr
+from gradtx.trees.flat import shape_of
+from gradtx.values import Misfit, wrong_type
 
 
 def needs_parameters() -> Misfit:
@@ -32,58 +29,6 @@ def check_fields(state: Any, expected: Any) -> None:
             f"the state is a {type(state).__name__}; expected the {name} that "
             "init(params) returns."
         )
-
-
-def check_leaf(name: str, path: Path, x: Any) -> jax.Array:
-    """The leaf as an array, if it is one of floating-point or complex numbers."""
-    try:
-        x = as_array(x)
-    except (TypeError, ValueError):
-        raise wrong_type(
-            f"{name}{keystr(path)} is a {type(x).__name__}; expected an array."
-        ) from None
-    if not is_inexact(x.dtype):
-        raise wrong_type(
-            f"{name}{keystr(path)} has dtype {x.dtype}; expected "
-            "floating-point or complex numbers. Put None in its place to leave it out."
-        )
-    return x
-
-
-def check_leaves(name: str, tree: PyTree, marks: Sequence[bool] | None = None) -> Flat:
-    """A tree taken apart: its arrays where it is acted on, None elsewhere."""
-    flat = flatten(tree)
-    if marks is None or len(marks) != len(flat.leaves):  # which is refused later
-        marks = (True,) * len(flat.leaves)
-    leaves: list[Leaf] = []
-    for i, (x, mark) in enumerate(zip(flat.leaves, marks, strict=True)):
-        known = isinstance(x, jax.Array) and is_inexact(x.dtype)
-        if mark and x is not None and not known:
-            x = check_leaf(name, flat.paths[i], x)
-        leaves.append(x if mark else None)
-    return flat.with_leaves(leaves)
-
-
-def arrays(tree: PyTree) -> PyTree:
-    """A tree of arrays of numbers, checked leaf by leaf."""
-    flat = check_leaves("updates", tree)
-    return flat.unflatten(flat.leaves)
-
-
-def parameters_beside(
-    flat: Flat, params: PyTree, places: PyTree
-) -> tuple[Sequence[Leaf], Sequence[Any]]:
-    """The parameter beside each gradient, checked, and its place."""
-    if params is None:
-        none = [None] * len(flat.leaves)
-        return none, none
-    ps = flat.match(params, "updates", "params")
-    for i, (g, p) in enumerate(zip(flat.leaves, ps, strict=True)):
-        known = isinstance(p, jax.Array) and is_inexact(p.dtype)
-        if g is not None and not (known and p.shape == g.shape):
-            ps[i] = check_leaf("params", flat.paths[i], p)
-            flat.check_shape(i, g, ps[i], "updates", "params")
-    return ps, flat.structure.flatten_up_to(places)
 
 
 def check_slot(flat: Flat, i: int, name: str, entry: Any, expected: Any) -> None:
@@ -129,15 +74,3 @@ def check_same(name: str, new: Any, old: Any) -> None:
                 f"its rule's {name}{keystr(path)} has shape {np.shape(x)}; expected "
                 f"{np.shape(like)}."
             )
-
-
-def check_flag(name: str, x: Any) -> jax.Array:
-    """What a function said, as a boolean scalar; a boolean of Python's is one."""
-    flag: jax.Array | None
-    try:
-        flag = as_array(x)
-    except (TypeError, ValueError):
-        flag = None
-    if flag is None or flag.shape != () or flag.dtype != bool:
-        raise wrong_type(f"{name} returned {brief(x)}; expected a boolean scalar.")
-    return flag

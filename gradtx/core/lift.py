@@ -14,13 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.checks import (
-    check_fields,
-    check_leaves,
-    check_same,
-    check_slot,
-    parameters_beside,
-)
+from gradtx.core.checks import check_fields, check_same, check_slot
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import out_dtype
 from gradtx.core.roles import PARAMETERS, Role, Slots, is_slot, slots_of
@@ -38,6 +32,7 @@ from gradtx.core.stages import (
 )
 from gradtx.numerics.xla import LARGE
 from gradtx.trees import Flat, PyTree, flatten, keystr
+from gradtx.trees.checks import check_leaves, parameters_beside
 from gradtx.trees.flat import adapted, adapter_of
 from gradtx.trees.select import only, selected
 from gradtx.values.errors import explain

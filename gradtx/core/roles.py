@@ -44,8 +44,9 @@ class Role(enum.Enum):
     OTHER = "other"
 
 
-# To a type checker each is what a field holds; at run time it also says its role.
-Count = Annotated[jax.Array, Role.COUNT]  # updates so far, an int32
+# To a type checker each is what a field holds; at run time it also says its role. A
+# count is anything, as a tuple has a method of that name.
+Count = Annotated[Any, Role.COUNT]  # updates so far, an int32
 Mean = Annotated[PyTree, Role.MEAN]  # linear in the gradients: a velocity, a mean
 Square = Annotated[PyTree, Role.SQUARE]  # non-negative, grows as |gradient|²
 Point = Annotated[PyTree, Role.POINT]  # a place among the parameters: a start, a mean

@@ -1,7 +1,7 @@
 """GradientTransformation, and the ways to make one from functions and from others."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -44,12 +44,12 @@ class GradientTransformation(Value):
         return cls._record(cls, {"init": init, "update": update})
 
     @property
-    def init(self) -> Callable[..., OptState]:
+    def init(self) -> Callable[[Params], OptState]:
         """From the parameters to the state before the first update."""
         return self._made.init
 
     @property
-    def update(self) -> Callable[..., tuple[Updates, OptState]]:
+    def update(self) -> "Update":
         """From updates and state to the transformed updates and the next state."""
         return self._made.update
 
@@ -74,6 +74,15 @@ class GradientTransformation(Value):
 
 
 GradientTransformationExtraArgs = GradientTransformation
+
+
+class Update(Protocol):
+    """The second function of a pair."""
+
+    def __call__(
+        self, updates: Updates, state: OptState, params: Params = None, **extra: Any
+    ) -> tuple[Updates, OptState]: ...
+
 
 transformation = recorded(GradientTransformation)
 

@@ -12,11 +12,11 @@ from gradtx.core import (
     Params,
     Updates,
     around_one,
-    check_leaves,
     inner_pair,
     rounded,
     transformation,
 )
+from gradtx.trees.checks import check_leaves
 
 
 class SplitRealAndImaginaryArrays(NamedTuple):

@@ -12,16 +12,15 @@ from gradtx.core import (
     Pair,
     Part,
     Scope,
-    check_leaves,
     inner_pair,
     rounded,
     transformation,
     wrapper,
 )
-from gradtx.core.checks import check_leaf
 from gradtx.core.precision import narrow, out_dtype
 from gradtx.numerics import promote
 from gradtx.trees import Flat, Leaf, PyTree
+from gradtx.trees.checks import check_leaf, check_leaves
 
 
 @transformation

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, TypeVar
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import check_leaves
 from gradtx.trees import Flat, PyTree, Shape, flatten, keystr
+from gradtx.trees.checks import check_leaves
 from gradtx.trees.flat import Joined, Path
 from gradtx.trees.select import labelled
 from gradtx.values import Misfit, brief, naming

@@ -12,16 +12,15 @@ from gradtx.core import (
     Pair,
     Scope,
     around_one,
-    check_leaves,
     inner_pair,
     rounded,
     transformation,
 )
-from gradtx.core.checks import check_leaf
 from gradtx.core.roles import is_slot
 from gradtx.layout.packed import Layout, Packed, VectorKey, layout_of, unpack
 from gradtx.numerics import as_array, promote
 from gradtx.trees import Leaf, PyTree, flatten, keystr
+from gradtx.trees.checks import check_leaf, check_leaves
 from gradtx.values import Misfit
 
 

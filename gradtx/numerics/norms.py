@@ -114,7 +114,7 @@ def _sum_of_squares(group: Group, scale: jax.Array | None = None) -> jax.Array:
 
 def _squares(group: Group, scale: jax.Array | None = None) -> jax.Array:
     """|x|² or |scale · x|², summed over the arrays of a group."""
-    # In lax: there are many arrays, and jnp takes thrice as long to trace.
+    # In lax: there are many arrays, and jnp takes three times as long to trace.
     if scale is None:
         return functools.reduce(jax.lax.add, (jax.lax.mul(x, x) for x in group))
     return functools.reduce(jax.lax.add, (_square(x, scale) for x in group))

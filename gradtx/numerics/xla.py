@@ -1,4 +1,9 @@
-"""Workarounds for XLA: what it does, what that costs, and what is done instead."""
+"""Workarounds for XLA: what it does, what that costs, and what is done instead.
+
+Two things are behind all of them. XLA writes the next array of a state over the old one
+only if nothing else reads the old one, and else copies it first. And it computes again
+in each kernel what is cheap and read there, with all that this reads.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.numerics.arithmetic import lerp
+from gradtx.numerics.arithmetic import lerp, over_root, sqrt
 from gradtx.values import is_number
 
 LARGE = 2**22  # entries: a kernel over more takes far longer than to start it
@@ -45,11 +50,50 @@ def mean_and_mix(
     """The next mean, decay · mean + (1 − decay) · x, and the mix of weight · mean +
     (1 − weight) · x.
 
-    XLA writes the next mean over the old one only if nothing else reads that, and else
-    copies it first: a copy of all parameters for Lion. So the mix is computed from the
-    next mean, r · next + (1 − r) · x with r = weight / decay, which is the same number.
+    Of the old mean, the mix would cost Lion a copy of all parameters. So it is computed
+    from the next mean: r · next + (1 − r) · x, with r = weight / decay.
     """
     next_mean = lerp(mean, x, decay)
     if is_number(weight) and is_number(decay) and decay > 0:
         return next_mean, lerp(next_mean, x, weight / decay)
     return next_mean, lerp(mean, x, weight)
+
+
+def times_root_of_ratio(
+    x: jax.Array,
+    next_u: jax.Array,
+    g_sq: jax.Array,
+    next_g: jax.Array,
+    rho: Any,
+    eps: Any,
+) -> jax.Array:
+    """x √((u + ε) / (v + ε)) for Adadelta's mean u before a step, and its v after it.
+
+    Of the old mean, that would cost a copy of it. From the next one, u' = ρu + (1 − ρ)
+    (u + ε) g² / (v + ε), it follows that (u + ε) / (v + ε) is (u' + ρε) over
+    ρv + (1 − ρ) g² + ρε.
+    """
+    below = lerp(next_g, g_sq, rho)
+    return over_root(sqrt(next_u + rho * eps) * x, below, rho * eps, place="inside")
+
+
+def clipped_choice(
+    sign: jax.Array, x: jax.Array, down: Any, up: Any, least: Any, most: Any
+) -> jax.Array:
+    """x · up where the sign is positive, x · down where it is negative, else x; and
+    within the bounds.
+
+    A choice that is clipped afterwards would be computed again where it is read, from
+    copies of two arrays of the old state. So each choice is clipped.
+    """
+    lower, higher, still = (jnp.clip(c * x, least, most) for c in (down, up, 1))
+    return jnp.where(sign > 0, higher, jnp.where(sign < 0, lower, still))
+
+
+def greatest_along(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    """The maximum of x >= 0 over some axes; over none, x itself.
+
+    A maximum over no axis, max(x, 0), would be computed again where it is read, from a
+    copy of the old bound.
+    """
+    return jnp.max(x, axes, initial=0) if axes else x

@@ -21,13 +21,10 @@ def acprop(
     """ACProp: the gradient, divided by AdaBelief's deviation of a step before.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root: see `scale_by_acprop`.
       weight_decay, mask: λ >= 0, decoupled, and what it decays (see
         `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax.

@@ -19,11 +19,8 @@ def adabelief(
     """AdaBelief: Adam that divides by the deviation of the gradient from its mean.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root, nesterov: see `scale_by_belief`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax, timm and pytorch_optimizer.

@@ -18,11 +18,8 @@ def adabound(
     """AdaBound: Adam at first and momentum SGD in the end, with a rate of sα.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, gamma, final_scale: see `scale_by_adabound`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The authors' code without decay, with `final_lr` = s times `lr`.
@@ -48,11 +45,8 @@ def amsbound(
     """AMSBound: AdaBound with the largest mean square so far.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, gamma, final_scale: see `scale_by_adabound`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The authors' `amsbound=True` without decay.

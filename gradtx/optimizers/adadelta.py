@@ -19,14 +19,11 @@ def adadelta(
     """Adadelta: W ← W − α u, where u has the unit of W (see `scale_by_adadelta`).
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule; None for 1, as in the
+      learning_rate: α >= 0; None for 1, as in the
         paper.
       rho, eps: see `scale_by_adadelta`.
       weight_decay, weight_decay_mask: λ >= 0, coupled: λW is added to the gradient
         (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax and PyTorch; but Optax's ascends if the learning rate is None.

@@ -34,7 +34,7 @@ def adafactor(
     W ← W − α max(rms(W), 10⁻³) u.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule: the relative size of a
+      learning_rate: α >= 0: the relative size of a
         step. None is 1. The paper's is min(10⁻², 1/√t).
       decay_rate, decay_offset, min_dim_size_to_factor, eps, factored: see
         `scale_by_factored_rms`.
@@ -44,9 +44,6 @@ def adafactor(
         none; and its dtype, or None for the parameters', >= float32.
       weight_decay_rate, weight_decay_mask: λ >= 0 and what it decays, by λW a step
         whatever α is; None for none.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's. PyTorch's multiplies the weight decay by α.

@@ -15,11 +15,8 @@ def adagrad(
     """AdaGrad: s ← s + g², W ← W − α g / √(s + ε).
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       initial_accumulator_value, eps: see `scale_by_rss`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax. For PyTorch's see `scale_by_rss`.

@@ -24,11 +24,8 @@ def adam(
     Adam with L2 regularization, coupled, is `chain(add_regularizer(l2(λ)), adam(α))`.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root, mu_dtype, nesterov: see `scale_by_adam`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's and `torch.optim.Adam`.
@@ -55,12 +52,9 @@ def adamw(
     """Adam with decoupled weight decay: W ← (1 − αλ)W − α m̂ / (√r̂ + ε).
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root, mu_dtype, nesterov: see `scale_by_adam`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's; `torch.optim.AdamW` has `weight_decay=1e-2` by default.

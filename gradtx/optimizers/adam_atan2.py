@@ -21,12 +21,9 @@ def adam_atan2(
     """Adam-atan2: W ← W − α a atan2(m̂, b√v̂).
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, a, b: see `scale_by_adam_atan2`.
       weight_decay, mask: decoupled decay (see `add_decayed_weights`), or None for none.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       adam-atan2-pytorch, whose decay does not depend on the learning rate: for its λ,

@@ -38,13 +38,10 @@ def adam_mini(
         )
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps: see `scale_by_adam`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
       second_moment: the blocks of matrices; by default `blocks()`. A vector is one.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The authors' code, given their blocks.

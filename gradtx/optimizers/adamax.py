@@ -18,11 +18,8 @@ def adamax(
     """AdaMax: W ← W − α m̂ / max(β₂ ν, |g| + ε), Adam in the maximum norm.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps: see `scale_by_adamax`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax and PyTorch.
@@ -47,12 +44,9 @@ def adamaxw(
     """AdaMax with decoupled weight decay: W ← (1 − αλ)W − α u, u as in `adamax`.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps: see `scale_by_adamax`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax.

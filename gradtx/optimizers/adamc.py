@@ -34,7 +34,7 @@ def adamc(
     norm follows are steady, where AdamW's decay makes gradients grow as α_t falls.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root, mu_dtype: see `scale_by_adam`.
       weight_decay: λ >= 0.
       mask: the leaves to decay, as for `add_decayed_weights`. The paper corrects the

@@ -27,13 +27,10 @@ def adamp(
     """AdamP: AdamW that does not lengthen scale-invariant weights.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, weight_decay, delta, wd_ratio, nesterov, unit_axis: see
         `scale_by_adamp`.
       mask: the leaves to decay, as for `add_decayed_weights`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       With `unit_axis=0`, the authors' code and timm.
@@ -74,13 +71,10 @@ def sgdp(
     """SGDP: momentum SGD that does not lengthen scale-invariant weights.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       momentum, nesterov, weight_decay, dampening, eps, delta, wd_ratio, unit_axis: see
         `scale_by_sgdp`.
       mask: the leaves to decay, as for `add_decayed_weights`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       With `unit_axis=0`, the authors' code, timm and pytorch_optimizer.

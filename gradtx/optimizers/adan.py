@@ -30,13 +30,10 @@ def adan(
     W ← (1 − αλ)W − α u, or with `prox` W ← (W − α u) / (1 + αλ), as in the paper.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, b3, eps, eps_root: see `scale_by_adan`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
       prox: whether the decay is a proximal step.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       timm and the authors' code, with `prox=True, eps_root=0`; timm's `no_prox` is our

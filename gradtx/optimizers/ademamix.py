@@ -24,13 +24,10 @@ def ademamix(
     """AdEMAMix: W ← (1 − ηλ)W − η (m̂₁ + α m₂) / (√ν̂ + ε), with a fast and a slow mean.
 
     Args:
-      learning_rate: η >= 0, a number, an array or a schedule.
+      learning_rate: η >= 0.
       b1, b2, b3, alpha, eps, eps_root, mu_dtype: see `scale_by_ademamix`, also for the
         paper's warm-up of α and β₃.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax and pytorch_optimizer.
@@ -59,12 +56,9 @@ def simplified_ademamix(
     """AdEMAMix with one memory: W ← (1 − ηλ)W − η (m + α g) / (√n̂ + ε), m a sum.
 
     Args:
-      learning_rate: η >= 0, a number, an array or a schedule.
+      learning_rate: η >= 0.
       b1, b2, alpha, eps, eps_root: see `scale_by_simplified_ademamix`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax.

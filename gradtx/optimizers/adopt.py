@@ -21,12 +21,9 @@ def adopt(
     """ADOPT: the mean of gradients that were divided, by what was known before.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, mu_dtype, nesterov, use_clipping, clip_value_fn: see
         `scale_by_adopt`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax; timm, whose bound is the third root; pytorch_optimizer's is one step ahead.

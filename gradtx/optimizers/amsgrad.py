@@ -22,12 +22,9 @@ def amsgrad(
     """AMSGrad: Adam that divides by the largest mean square so far.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root, mu_dtype, bias_correction_mu, bias_correction_nu,
         convention: see `scale_by_amsgrad`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax; with `convention="torch"`, `torch.optim.Adam(amsgrad=True)`.

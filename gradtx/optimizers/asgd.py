@@ -20,13 +20,10 @@ def asgd(
     The last link's state has the mean of the weights: `tree.get(state, "average")`.
 
     Args:
-      learning_rate: η >= 0, a number, an array or a schedule.
+      learning_rate: η >= 0.
       lambd: λ >= 0, the weight decay.
       alpha: α >= 0 (see `asgd_schedule`).
       t0: the updates that the mean leaves out (see `average_params`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       `torch.optim.ASGD`, whose `weight_decay` adds to λ but not to the schedule's: here

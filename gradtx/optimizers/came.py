@@ -23,12 +23,9 @@ def came(
     """Adafactor, slowed where its steps vary: CAME.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, b3, eps, eps_instability, threshold: see `scale_by_came`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The authors' code.

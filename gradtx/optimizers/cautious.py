@@ -23,12 +23,9 @@ def cautious_adamw(
     """AdamW that keeps of each step what agrees with the gradient in sign.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root, mu_dtype: see `scale_by_adam`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The authors' C-AdamW, and timm's with `caution=True`.

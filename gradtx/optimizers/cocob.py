@@ -25,9 +25,6 @@ def cocob(
       weight_decay, mask: λ >= 0, coupled, and what it decays (see
         `add_decayed_weights`).
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's.
 

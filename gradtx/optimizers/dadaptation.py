@@ -74,9 +74,6 @@ def dadapt_adamw(
       weight_decay: λ >= 0, decoupled.
       bias_correction: whether γ has the factor of the debiased means.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's, which is `dadaptation.DAdaptAdam` with `use_bias_correction=True` and
       `decouple=True`; `bias_correction=False` is that code's default. Gradients of zero
@@ -137,9 +134,6 @@ def dadapt_lion(
       estim_lr0: d_0 > 0, less than the distance.
       weight_decay: λ >= 0, decoupled.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       `dadaptation.DAdaptLion`, also in that m is a mean of γ g, which counts for less
       beside g than Lion's mean of g.
@@ -187,9 +181,6 @@ def dadapt_sgd(
       learning_rate, momentum, estim_lr0: see `scale_by_dadapt_sgd`.
       weight_decay, mask: λ >= 0, coupled, and what it decays (see
         `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       `dadaptation.DAdaptSGD`, except that ‖g_0‖ there is that without λW.

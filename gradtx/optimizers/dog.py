@@ -24,9 +24,6 @@ def dog(
       weight_decay: λ >= 0, coupled, or None for none (see `add_decayed_weights`).
       mask: what it decays.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's.
 
@@ -55,9 +52,6 @@ def dowg(
       init_estim_sq_dist, eps: see `scale_by_dowg`.
       weight_decay: λ >= 0, coupled, or None for none (see `add_decayed_weights`).
       mask: what it decays.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's.

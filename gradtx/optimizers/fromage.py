@@ -16,11 +16,8 @@ def fromage(
     growing; no weight decay is needed.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule: the relative change.
+      learning_rate: α >= 0: the relative change.
       min_norm: >= 0, the least that a norm counts for.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's.

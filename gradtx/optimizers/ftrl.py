@@ -44,15 +44,12 @@ def ftrl(
     W is a function of the sums, and where it began is soon forgotten: begin with zeros.
 
     Args:
-      learning_rate: α > 0, a number, an array or a schedule.
+      learning_rate: α > 0.
       l1: λ₁ >= 0.
       l2: λ₂ >= 0.
       beta: β >= 0.
       learning_rate_power: k <= 0; −½ in the paper, 0 for a rate that does not fall.
       initial_accumulator_value: n_0 >= 0.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The paper. Keras and TensorFlow with `beta=0.0, initial_accumulator_value=0.1`

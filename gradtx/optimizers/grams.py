@@ -24,12 +24,9 @@ def grams(
     d = |m̂ / (√r̂ + ε)| ⊙ sign(g), W ← (1 − αλ)W − α d.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps: see `scale_by_adam`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The authors' code.

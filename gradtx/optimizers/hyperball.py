@@ -19,10 +19,7 @@ def hyperball(
     Args:
       inner: what makes the direction, without a learning rate: `scale_by_adam()` for
         AdamH.
-      learning_rate: α >= 0, a number, an array or a schedule: the angle of a step.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
+      learning_rate: α >= 0: the angle of a step.
 
     Equals:
       The paper's, with the norm that the leaf has at each step.

@@ -24,12 +24,9 @@ def lamb(
     d = m̂ / (√r̂ + ε) + λW, W ← W − α d ‖W‖ / ‖d‖ for each leaf.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root: see `scale_by_adam`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's. timm's `Lamb` leaves out the ratio where λ is 0, unless `always_adapt`.

@@ -23,13 +23,10 @@ def laprop(
     v ← β₂v + (1 − β₂)g², m ← β₁m + (1 − β₁) g / (√v̂ + ε), W ← W − α m̂.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1: β₁ in [0, 1), of `ema`.
       b2, eps: β₂ in [0, 1) and ε >= 0, of `scale_by_rms`.
       weight_decay, mask: decoupled decay (see `add_decayed_weights`), or None for none.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The paper; the authors' code and timm under a constant learning rate. Under a

@@ -28,7 +28,7 @@ def lars(
     d = (g + λW) · c ‖W‖ / (‖g + λW‖ + ε) for each leaf, v ← ρv + α d, W ← W − v.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       weight_decay, weight_decay_mask: λ >= 0 and what it decays.
       trust_coefficient, eps: c and ε (see `scale_by_trust_ratio`).
       trust_ratio_mask: a selector of the leaves that are scaled; usually the matrices.
@@ -37,7 +37,6 @@ def lars(
         must then be equal.
 
     Raises:
-      TypeError, ValueError: if an argument is out of its range.
       ValueError: with `separate_norms`, if the masks differ.
 
     Equals:

@@ -24,12 +24,9 @@ def lion(
     All steps are of size α, so α is 3 to 10 times less than Adam's, and λ as much more.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, mu_dtype: see `scale_by_lion`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax; lion_pytorch has `weight_decay=0` by default.
@@ -54,12 +51,9 @@ def tiger(
     """Tiger, Lion with one β: m ← βm + (1 − β)g, W ← (1 − αλ)W − α sign(m).
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       beta: β in [0, 1).
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       pytorch_optimizer, but for infinite gradients (see `scale_by_sign`). The author's

@@ -19,9 +19,6 @@ def madgrad(
       learning_rate, momentum, eps: see `scale_by_madgrad`.
       weight_decay: λ >= 0, coupled (see `add_decayed_weights`).
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's.
 

@@ -27,13 +27,10 @@ def mars(
     c = g + γ β₁ / (1 − β₁) (g − g₋), each leaf clipped to a norm of 1, then AdamW of c.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps: see `scale_by_adam`.
       gamma: γ >= 0, how much of the change counts.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       timm's with `optimize_1d=True`, where the first c is g. The authors' code takes 0

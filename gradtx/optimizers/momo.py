@@ -64,9 +64,6 @@ def momo(
       weight_decay: λ >= 0.
       adapt_lower_bound: whether to estimate f* along the way, `lower_bound` at least.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       The authors' code (`momo.Momo`); and Optax's without weight decay, which there is
       x / (1 + αλ) − τ d. There is no step where d is 0; in Optax none where
@@ -117,9 +114,6 @@ def momo_adam(
       b2: β₂ in [0, 1).
       eps: ε >= 0; where a quotient is 0 / 0 it is 0.
       lower_bound, weight_decay, adapt_lower_bound: see `momo`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The authors' code (`momo.MomoAdam`); and Optax's without weight decay, as for

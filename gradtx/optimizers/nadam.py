@@ -33,14 +33,11 @@ def nadam(
     (see `scale_by_nadam`).
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root, mu_dtype: see `scale_by_adam`.
       nesterov: False for Adam.
       convention: "optax", "torch" or "timm".
       momentum_decay: ψ >= 0, for "torch".
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax, PyTorch and timm, as the option says. AlgoPerf's is timm's.
@@ -73,13 +70,10 @@ def nadamw(
     """NAdam with decoupled weight decay: W ← (1 − αλ)W − α u, u as in `nadam`.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root, mu_dtype: see `scale_by_adam`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
       nesterov, convention, momentum_decay: see `nadam`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax, PyTorch (`decoupled_weight_decay=True`) and timm, as the option says.

@@ -21,7 +21,7 @@ def noisy_sgd(
     """Gradient descent with noise that fades: W ← W − α (g + n), n ~ N(0, η / tᵞ).
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       eta, gamma, key: see `add_noise`; the key is 0 by default.
       seed: Optax's old name of `key`.
 

@@ -18,11 +18,8 @@ def novograd(
     """Momentum of gradients that are normalized by layer: NovoGrad.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root, weight_decay: see `scale_by_novograd`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's.

@@ -14,11 +14,8 @@ def optimistic_gradient_descent(
     """Optimistic gradient descent: W ← W − γ (α g_t + β (g_t − g_{t−1})).
 
     Args:
-      learning_rate: γ >= 0, a number, an array or a schedule.
+      learning_rate: γ >= 0.
       alpha, beta: see `scale_by_optimistic_gradient`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax.
@@ -50,12 +47,9 @@ def optimistic_adam(
     the learning rate stands in front of the whole, is to be preferred.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       optimism: β; by default the learning rate.
       b1, b2, eps, eps_root, mu_dtype, nesterov: see `scale_by_adam`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax, which refuses schedules.
@@ -87,12 +81,9 @@ def optimistic_adam_v2(
     """Optimistic Adam: W ← W − γ (α u_t + β (u_t − u_{t−1})), u the step of Adam.
 
     Args:
-      learning_rate: γ >= 0, a number, an array or a schedule.
+      learning_rate: γ >= 0.
       alpha, beta: see `scale_by_optimistic_gradient`.
       b1, b2, eps, eps_root, mu_dtype, nesterov: see `scale_by_adam`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax.

@@ -23,9 +23,6 @@ def polyak_sgd(
       scaling: s >= 0.
       f_min, eps, variant: see `scale_by_polyak`.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's for s = 1. Optax's code multiplies g by s before it divides by ‖g‖², so
       that a greater s gives a smaller step; the formula above is that of its

@@ -64,12 +64,9 @@ def prodigy(
       estim_lr0: d_0 > 0, less than the distance.
       estim_lr_coef: c >= 0.
       weight_decay: λ >= 0, decoupled.
-      safeguard_warmup: whether s is summed with d in the place of γ, lest a warm-up of
-        α makes the estimate too large.
+      safeguard_warmup: whether s is summed with d in the place of γ, so that a
+        warm-up of α does not make the estimate too large.
       bias_correction: whether γ has the factor of the debiased means.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's, which is the authors' code with `use_bias_correction=True`;

@@ -16,11 +16,8 @@ def qhm(
     """Quasi-hyperbolic momentum: m ← βm + (1 − β)g, W ← W − α(νm + (1 − ν)g).
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       momentum, nu: β in [0, 1) and ν in [0, 1] (see `scale_by_qhm`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       qhoptim and pytorch_optimizer.
@@ -48,12 +45,9 @@ def qhadam(
     """QHAdam: W ← W − α (ν₁m̂ + (1 − ν₁)g) / (√(ν₂v̂ + (1 − ν₂)g²) + ε).
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, nu1, nu2, eps: see `scale_by_qhadam`.
       weight_decay, mask: decoupled decay (see `add_decayed_weights`), or None for none.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       qhoptim, whose defaults are Adam's; ours are the paper's rule of thumb.

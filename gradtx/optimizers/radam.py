@@ -22,11 +22,8 @@ def radam(
     """RAdam: Adam that steps by the mean gradient alone while its squares are few.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, eps_root, threshold, nesterov, eps_place: see `scale_by_radam`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax; with `eps_place="uncorrected"`, PyTorch.

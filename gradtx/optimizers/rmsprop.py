@@ -25,14 +25,11 @@ def rmsprop(
     `decay=0.99` it is `torch.optim.RMSprop`'s default too. Our defaults are Optax's.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       decay, eps, initial_scale, eps_in_sqrt, bias_correction: see `scale_by_rms`.
       centered: divide by the standard deviation instead (see `scale_by_stddev`).
       momentum: of the scaled steps, in [0, 1), or None for none (see `trace`).
       nesterov: whether the momentum looks ahead.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's and Keras's; PyTorch's with `decay=0.99, eps_in_sqrt=False`.

@@ -20,9 +20,6 @@ def rprop(
       learning_rate: Δ_0 >= 0, the first step size: a number or an array.
       eta_minus, eta_plus, min_step_size, max_step_size: see `scale_by_rprop`.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       PyTorch. Optax's takes each step one update too late.
 

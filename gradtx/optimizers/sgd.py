@@ -16,13 +16,10 @@ def sgd(
     """Gradient descent, W ← W − α g; with momentum, v ← ρv + g, W ← W − α v.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       momentum: ρ in [0, 1), or None for none (see `trace`).
       nesterov: whether the momentum looks ahead.
       accumulator_dtype: the dtype of v.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's, and `torch.optim.SGD` with `dampening=0`.

@@ -12,10 +12,7 @@ def sign_sgd(learning_rate: LearningRate) -> GradientTransformation:
     """signSGD: W ← W − α sign(g).
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
-
-    Raises:
-      TypeError, ValueError: if the learning rate is out of its range.
+      learning_rate: α >= 0.
 
     Equals:
       Optax, but for infinite gradients (see `scale_by_sign`).
@@ -35,12 +32,9 @@ def signum(
     """Signum, signSGD with momentum: m ← βm + (1 − β)g, W ← W − α sign(m).
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       beta: β in [0, 1).
       accumulator_dtype: the dtype of m (see `ema`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax and pytorch_optimizer, but for infinite gradients (see `scale_by_sign`).

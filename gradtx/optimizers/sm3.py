@@ -11,11 +11,8 @@ def sm3(learning_rate: LearningRate, momentum: Decay = 0.9) -> GradientTransform
     """AdaGrad whose sums are kept for each index of each axis alone: SM3.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       momentum: β₁ in [0, 1) (see `scale_by_sm3`).
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's.

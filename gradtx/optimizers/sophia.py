@@ -39,15 +39,12 @@ def sophia(
     f(params) of the batch.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps: see `scale_by_sophia`.
       weight_decay, weight_decay_mask: λ >= 0 and what it decays (see
         `add_decayed_weights`).
       gamma, clip_threshold, update_interval, hessian_diagonal_fn, mu_dtype, verbose,
         print_win_rate_every_n_steps: see `scale_by_sophia`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax, but for the random numbers.

@@ -23,12 +23,9 @@ def spam(
     """SPAM: Adam that clips spikes, and forgets and warms up again now and then.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, threshold, reset_every, warmup_steps: see `scale_by_spam`.
       weight_decay, mask: decoupled decay (see `add_decayed_weights`), or None for none.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The authors' code, with `density` 1.

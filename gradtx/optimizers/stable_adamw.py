@@ -22,12 +22,9 @@ def stable_adamw(
     """StableAdamW: AdamW, slower for a leaf whose v̂ is out of date.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps, weight_decay: see `scale_by_stable_adamw`.
       mask: the leaves to decay, as for `add_decayed_weights`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       optimi, and pytorch_optimizer, whose ε is 1e-8 by default.

@@ -16,11 +16,8 @@ def yogi(
     """Yogi: Adam whose mean square cannot grow faster than it falls.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       b1, b2, eps: see `scale_by_yogi`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax and pytorch_optimizer.

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gradtx.core import check_leaves, resolve
+from gradtx.core import resolve
 from gradtx.numerics import abs_sq, wide_dtype, widen
 from gradtx.trees import Mask, PyTree
+from gradtx.trees.checks import check_leaves
 from gradtx.trees.select import selected
 from gradtx.values import NonNegative, Value, is_number, naming, recorded
 
@@ -134,9 +135,6 @@ def l2(strength: NonNegative, mask: Mask | None = None) -> Penalty:
         a function from the parameters to one; all by default. Biases and the scales of
         norms are usually left out.
 
-    Raises:
-      TypeError, ValueError: if λ is negative or not finite.
-
     References:
       Tikhonov, 1943; CS231n, lecture 3.
     """
@@ -159,9 +157,6 @@ def l1(strength: NonNegative, mask: Mask | None = None) -> Penalty:
     Args:
       strength: λ >= 0.
       mask: the leaves to penalize, as for `l2`.
-
-    Raises:
-      TypeError, ValueError: if λ is negative or not finite.
 
     References:
       Tibshirani, 1996, "Regression shrinkage and selection via the lasso"; CS231n,

@@ -47,9 +47,6 @@ def add_decayed_weights(
         function from the parameters to one; all by default. Biases and the scales of
         norms are usually left out.
 
-    Raises:
-      TypeError, ValueError: if λ is negative or not finite.
-
     Equals:
       Optax's.
 
@@ -93,9 +90,6 @@ def add_decay(
         away from the target: cautious weight decay; "strictly agreeing", those with
         u ⊙ d > 0.
       average_decay: β in [0, 1), of the average.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       "start" before an optimizer is the gradient of L2-SP. "agreeing" is the paper of
@@ -158,7 +152,7 @@ def proximal(regularizer: Regularizer, learning_rate: LearningRate) -> Pair:
 
     Args:
       regularizer: `l1(...)`, `l2(...)`, `elastic_net(...)` or another such value.
-      learning_rate: α >= 0, a number, an array or a schedule: the optimizer's.
+      learning_rate: α >= 0: the optimizer's.
 
     Raises:
       TypeError: if the first argument is not a regularizer.

@@ -90,7 +90,7 @@ def ramp(start: Any, stop: Any, count: jax.Array, steps: int) -> Any:
 
 def mixed(x: Any, x_weight: Any, y: Any, y_weight: Any) -> Any:
     """x · x_weight + y · y_weight, without what is known to be 0: XLA, which may not
-    leave it out, computes a cheap schedule anew in the loop of every leaf."""
+    leave it out, computes a cheap schedule again in the loop of every leaf."""
     if is_zero(x):
         return y * y_weight
     if is_zero(y):

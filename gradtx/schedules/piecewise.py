@@ -139,8 +139,6 @@ def cosine_onecycle_schedule(
       div_factor: the peak over the start, > 0.
       final_div_factor: the start over the end, > 0.
 
-    Raises:
-      ValueError, TypeError: if a number is not finite or out of its range.
 
     Equals: Optax's. PyTorch's OneCycleLR has its peak at step
     pct_start · total_steps − 1 and its end at total_steps − 1.

@@ -81,8 +81,6 @@ def power_schedule(
       coefficient: a > 0.
       exponent: b in [−1, 0].
 
-    Raises:
-      ValueError, TypeError: if a number is not finite or out of its range.
 
     References: Shen et al., 2024, arXiv:2408.13359, eq. 5.
     """

@@ -23,12 +23,9 @@ def asgd_schedule(
     """The learning rate of averaged SGD: η_t = η / (1 + λ η t)^α, t = 0, 1, ...
 
     Args:
-      learning_rate: η >= 0, a number, an array or a schedule.
+      learning_rate: η >= 0.
       lambd: λ >= 0.
       alpha: α >= 0.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The `eta` of `torch.optim.ASGD`.
@@ -53,12 +50,9 @@ def corrected_decay_schedule(
     Multiplied by the learning rate, as the decay of AdamW is, it is λ α_t² / α_max.
 
     Args:
-      weight_decay: λ >= 0, a number, an array or a schedule.
+      weight_decay: λ >= 0.
       learning_rate: α, the optimizer's.
       peak_learning_rate: α_max > 0, its greatest value.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       pytorch_optimizer's AdamC and timm's `corrected_weight_decay`.

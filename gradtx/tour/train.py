@@ -44,7 +44,7 @@ class Run(NamedTuple):
 
 
 def orders(n: int, batch_size: int, steps: int, seed: int) -> np.ndarray:
-    """The rows of each batch: the n digits, shuffled anew whenever all were seen."""
+    """The rows of each batch: the n digits, shuffled again when all were seen."""
     rng = np.random.default_rng(seed)
     passes = -(-steps * batch_size // n)
     rows = np.concatenate([rng.permutation(n) for _ in range(passes)])

@@ -23,9 +23,6 @@ def scale_by_acprop(
     Args:
       b1, b2, eps, eps_root: see `scale_by_belief`.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax.
 

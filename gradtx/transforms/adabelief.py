@@ -33,9 +33,6 @@ def scale_by_belief(
       eps: ε >= 0, outside the root; where the quotient is 0 / 0 it is 0.
       eps_root: ε_root >= 0, added to ν at each step.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax, timm and pytorch_optimizer.
 

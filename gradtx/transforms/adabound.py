@@ -44,9 +44,6 @@ def scale_by_adabound(
       final_scale: s >= 0, the final rate of SGD in units of the learning rate. The
         paper's 0.1 with a learning rate of 1e-3 is 100.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       The authors' code and pytorch_optimizer, with `final_lr` = s times `lr`. As there,
       the bounds follow the schedule of the learning rate; in the paper they do not, for
@@ -82,9 +79,6 @@ def scale_by_amsbound(
 
     Args:
       b1, b2, eps, gamma, final_scale: see `scale_by_adabound`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The authors' `amsbound=True`.

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from gradtx.core import Count, Pair, Square, entrywise, slots, transformation
 from gradtx.core.roles import Scale
-from gradtx.numerics import abs_sq, lerp, over_root, sqrt
+from gradtx.numerics import abs_sq, lerp, over_root
+from gradtx.numerics.xla import times_root_of_ratio
 from gradtx.values import Decay, NonNegative
 
 
@@ -26,9 +27,6 @@ def scale_by_adadelta(rho: Decay = 0.9, eps: NonNegative = 1e-6) -> Pair:
       rho: ρ in [0, 1).
       eps: ε >= 0, which the first step needs: without, all updates are 0.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax and PyTorch.
 
@@ -40,11 +38,7 @@ def scale_by_adadelta(rho: Decay = 0.9, eps: NonNegative = 1e-6) -> Pair:
         e_g = lerp(s.e_g, abs_sq(g), rho)
         unit = over_root(g, e_g, eps, place="inside")
         e_x = lerp(s.e_x, (s.e_x + eps) * abs_sq(unit), rho)
-        # By the new E[u²], so that the old one is written over without a copy:
-        # (E[u²]_{t−1} + ε) / (E[g²]_t + ε)
-        #   = (E[u²]_t + ρε) / (ρ E[g²]_t + (1 − ρ) g_t² + ρε).
-        again = lerp(e_g, abs_sq(g), rho)
-        u = over_root(sqrt(e_x + rho * eps) * g, again, rho * eps, place="inside")
+        u = times_root_of_ratio(g, e_x, abs_sq(g), e_g, rho, eps)
         return u, s._replace(e_g=e_g, e_x=e_x)
 
     return entrywise(slots(ScaleByAdaDeltaState), update)

@@ -42,9 +42,6 @@ def scale_by_factored_rms(
       epsilon: ε >= 0.
       decay_rate_fn: from the number of updates so far and c to β.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's, but it needs no parameters, and v is kept in float32 or better.
 

@@ -29,9 +29,6 @@ def scale_by_rss(
       eps: ε >= 0; where the quotient is 0 / 0 it is 0.
       eps_place: where ε stands (see `scale_by_radam`): "inside" the root or "outside".
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax. PyTorch is `initial_accumulator_value=0, eps=1e-10, eps_place="outside"`.
 

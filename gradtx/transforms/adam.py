@@ -55,9 +55,6 @@ def scale_by_adam(
       look_ahead: whose debiasing of it: "optax" or "timm".
       second_moment: how r is kept, such as `rank_one()`; by default `full()`.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's and `torch.optim.Adam`; TensorFlow adds ε to the root before the
       correction.

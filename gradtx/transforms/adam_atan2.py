@@ -35,9 +35,6 @@ def scale_by_adam_atan2(
         the paper's plain form is `a=1.0`.
       b: b >= 0. The larger, the nearer to Adam: with a = b, u tends to m̂ / √v̂.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       lucidrains' adam-atan2-pytorch, whose β₂ is 0.99 by default.
 

@@ -23,9 +23,6 @@ def scale_by_adamax(
       b2: β₂ in [0, 1), the decay of the maximum.
       eps: ε >= 0; where the quotient is 0 / 0 it is 0.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax and PyTorch.
 

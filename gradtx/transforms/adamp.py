@@ -54,9 +54,6 @@ def scale_by_adamp(
         HWIO, as in Flax and Haiku; the first, 0, for (out, in) or OIHW, as in PyTorch
         and Equinox. Leaves of fewer than two axes are not projected.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       With `unit_axis=0`, the authors' code and timm.
 
@@ -98,9 +95,6 @@ def scale_by_sgdp(
       weight_decay: λ >= 0.
       dampening: τ.
       eps, delta, wd_ratio, unit_axis: see `scale_by_adamp`.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       With `unit_axis=0`, the authors' code and timm.

@@ -38,9 +38,6 @@ def scale_by_adan(
       eps: ε >= 0, outside the root; where the quotient is 0 / 0 it is 0.
       eps_root: ε_root >= 0, inside the root.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       timm and the authors' code. Optax's differs: it weighs the change by 1 − β₂,
       with the β of the code, which is 1 − β of the paper.

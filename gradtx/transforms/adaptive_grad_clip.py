@@ -29,12 +29,11 @@ def adaptive_grad_clip(
 
     Args:
       clipping: λ >= 0, the greatest ratio of the norms; 0.01 in the paper.
-      eps: ε >= 0, lest weights of zero stay zero.
+      eps: ε >= 0, so that weights of zero can change.
       axis: the axis, or a tuple of axes, that a unit extends along; by default those of
         `unitwise_norm`. Leaves of one axis or none are one unit each.
 
     Raises:
-      TypeError, ValueError: if an argument is out of its range.
       ValueError: from `update`, if a leaf of two or more axes has no such axis.
 
     Equals:

@@ -49,9 +49,6 @@ def scale_by_ademamix(
       eps_root: ε_root >= 0, inside the root.
       mu_dtype: the dtype of m₁ and m₂; the parameters' by default, >= float32.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax and pytorch_optimizer; the authors' code with its two warm-ups.
 
@@ -94,9 +91,6 @@ def scale_by_simplified_ademamix(
       alpha: α, the weight of the last gradient beside the sum.
       eps: ε >= 0, outside the root; where the quotient is 0 / 0 it is 0.
       eps_root: ε_root >= 0, inside the root.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax.

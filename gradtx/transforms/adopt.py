@@ -42,9 +42,6 @@ def scale_by_adopt(
       clip_value_fn: c >= 0, a schedule; or a number, or an array. By default the fourth
         root of the number of updates so far; timm has the third.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax; timm, whose bound is the third root; pytorch_optimizer's is one step ahead.
 

@@ -42,9 +42,6 @@ def scale_by_amsgrad(
         neither.
       convention: whose order of maximum and debiasing: "optax" or "torch".
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax and, as the option says, PyTorch.
 

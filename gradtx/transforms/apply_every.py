@@ -23,9 +23,6 @@ def apply_every(k: Steps = 1) -> Pair:
     Args:
       k: a whole number >= 1, or an array.
 
-    Raises:
-      TypeError, ValueError: if k is out of its range.
-
     Equals:
       Optax's.
     """

@@ -26,9 +26,6 @@ def average_params(start: StepsOrZero = 0) -> Pair:
     Args:
       start: s, a whole number >= 0, or an array: so many updates are left out.
 
-    Raises:
-      TypeError, ValueError: if s is out of its range.
-
     Equals:
       `ax` of `torch.optim.ASGD` with `t0=s`.
 

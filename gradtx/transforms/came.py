@@ -44,9 +44,6 @@ def scale_by_came(
       threshold: d >= 0.
       min_dim_size_to_factor: see `rank_one`.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       The authors' code, on leaves of two axes; of more, they factor the last two.
 

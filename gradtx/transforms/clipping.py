@@ -81,7 +81,7 @@ def clip_by_global_norm(max_norm: NonNegative) -> Pair:
     def update(updates, s, *, max_norm):
         factor = shrinkage(norm_of(jax.tree.leaves(updates)), max_norm)
 
-        def shrunk(g):  # not factor * g, which takes thrice as long to trace
+        def shrunk(g):  # not factor * g, which takes three times as long to trace
             return jax.lax.mul(in_dtype(factor, g.dtype), g)
 
         return jax.tree.map(shrunk, updates), s

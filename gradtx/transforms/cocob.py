@@ -31,9 +31,6 @@ def scale_by_cocob(alpha: NonNegative = 100.0, eps: NonNegativeConstant = 1e-8) 
       alpha: α >= 0, which bounds the first bets.
       eps: what L begins at, >= 0; where the quotient is 0 / 0 it is 0.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's.
 

@@ -48,9 +48,6 @@ def scale_by_dadapt_sgd(
       momentum: μ in [0, 1).
       estim_lr0: d_0 > 0, less than the distance.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       `dadaptation.DAdaptSGD`.
 

@@ -71,9 +71,6 @@ def scale_by_dog(init_step: InitStep, eps: NonNegative = 1e-8) -> Pair:
         step of v · g for as long as the parameters have not moved.
       eps: ε >= 0; where the quotient is 0 / 0 it is 0.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's, and the authors' code. With "learning_rate", a first gradient or a first
       learning rate of zero is not the end here; there it is, as r̄ stays 0.
@@ -121,9 +118,6 @@ def scale_by_dowg(
     Args:
       init_estim_sq_dist: r_0 >= 0, a squared distance; ε if None.
       eps: ε >= 0; where the quotient is 0 / 0 it is 0.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's.

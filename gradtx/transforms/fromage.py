@@ -20,10 +20,7 @@ def rotate_and_shrink(learning_rate: LearningRate) -> Pair:
     of a chain, with the learning rate in it. It needs the parameters.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
-
-    Raises:
-      TypeError, ValueError: if the learning rate is negative or not finite.
+      learning_rate: α >= 0.
 
     Equals:
       The last two links of Optax's `fromage`, without their loss of digits at small α.

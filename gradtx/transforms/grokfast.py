@@ -26,9 +26,6 @@ def grokfast(decay: Decay = 0.98, strength: NonNegative = 2.0) -> Pair:
       strength: λ >= 0. Where the optimizer does not adapt to the scale of the gradient,
         its learning rate is to be divided by about 1 + λ.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       The authors' `gradfilter_ema` and pytorch_optimizer's.
 

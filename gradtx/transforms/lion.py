@@ -44,9 +44,6 @@ def scale_by_lion(
         where |c_t| >= 1, and c_t elsewhere.
       smooth_beta: κ >= 0, for "smooth".
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax, lion_pytorch, timm, pytorch_optimizer, but for infinite gradients.
 

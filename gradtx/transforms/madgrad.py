@@ -41,9 +41,6 @@ def scale_by_madgrad(
       momentum: μ in [0, 1).
       eps: ε >= 0; where the quotient is 0 / 0 it is 0.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's, and the authors' code.
 

@@ -25,9 +25,6 @@ def gradient_change(decay: Decay) -> Pair:
     Args:
       decay: β in [0, 1), that of the momentum which follows.
 
-    Raises:
-      TypeError, ValueError: if β is out of its range.
-
     Equals:
       The correction in timm's MARS, from the gradient of the batch before.
 

@@ -31,9 +31,6 @@ def trace(
       nesterov: whether to look ahead.
       accumulator_dtype: the dtype of v; the parameters' by default, >= float32.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's, and `torch.optim.SGD` with `dampening=0`.
 
@@ -62,9 +59,6 @@ def ema(
       decay: β in [0, 1).
       debias: whether to divide by 1 − βᵗ.
       accumulator_dtype: the dtype of m; the parameters' by default, >= float32.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's.

@@ -47,9 +47,6 @@ def scale_by_nadam(
       b1, b2, eps, eps_root, mu_dtype: see `scale_by_adam`.
       momentum_decay: ψ >= 0, how fast μ grows from β₁/2 to β₁.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       PyTorch.
 

@@ -25,9 +25,6 @@ def normalize_by_update_norm(
       scale_factor: s, of either sign.
       eps: ε >= 0, against division by 0; where the quotient is 0 / 0 it is 0.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's.
     """

@@ -41,9 +41,6 @@ def scale_by_novograd(
       weight_decay: λ >= 0, the decay inside the momentum.
       mu_dtype: the dtype in which m is kept; the parameters' by default, >= float32.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's.
 

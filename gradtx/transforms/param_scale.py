@@ -27,9 +27,6 @@ def scale_by_param_block_norm(min_scale: NonNegative = 1e-3) -> Pair:
     Args:
       min_scale: ε >= 0.
 
-    Raises:
-      TypeError, ValueError: if ε is negative or not finite.
-
     Equals:
       Optax's.
     """
@@ -48,9 +45,6 @@ def scale_by_param_block_rms(min_scale: NonNegative = 1e-3) -> Pair:
 
     Args:
       min_scale: ε >= 0.
-
-    Raises:
-      TypeError, ValueError: if ε is negative or not finite.
 
     Equals:
       Optax's.

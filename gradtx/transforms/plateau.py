@@ -72,9 +72,6 @@ def reduce_on_plateau(
         one, as the loss of a batch is noisy. One that is not finite spoils its mean.
       min_scale: in [0, 1].
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's and PyTorch's on losses > 0; theirs stop on losses of the other sign.
     """

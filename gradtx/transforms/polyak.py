@@ -36,9 +36,6 @@ def scale_by_polyak(
       eps: ε >= 0; where the quotient is 0 / 0 it is 0.
       variant: "sps", or "sps+" for max(f − f*, 0) in the place of f − f*.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's; but that does not step where ‖g‖² + ε <= 2.2e-16, and this does, except
       where ‖g‖² + ε is 0.

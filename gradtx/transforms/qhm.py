@@ -31,9 +31,6 @@ def scale_by_qhm(decay: Decay = 0.999, nu: Fraction = 0.7) -> Pair:
       nu: ν in [0, 1], the share of the mean. The defaults are the paper's rule of
         thumb.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       The authors' qhoptim. A mean, not a sum as in `trace`: a learning rate for `trace`
       is divided by 1 − β for QHM.
@@ -69,9 +66,6 @@ def scale_by_qhadam(
       nu2: ν₂ in [0, 1], the share of the mean square. Where ν₂ < 1 the step can be
         larger than that of ν₂ = 1, but is bounded whatever β₂ is.
       eps: ε >= 0; where the quotient is 0 / 0 it is 0.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       The authors' qhoptim, whose defaults are those of Adam; ours are the paper's rule

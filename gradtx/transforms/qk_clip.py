@@ -39,7 +39,6 @@ def qk_clip(
         -2 for (in, heads, size).
 
     Raises:
-      TypeError, ValueError: if an argument is out of its range.
       ValueError: from `update`, by path, if `max_logits` has another structure, or S is
         no vector whose length divides the axis.
 

@@ -38,9 +38,6 @@ def scale_by_radam(
         "uncorrected", (√r + ε) / √(1 − β₂ᵗ) for √r̂ + ε, as in PyTorch's RAdam; or
         "clamp", max(√r̂, ε).
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax and, with `eps_place="uncorrected"`, PyTorch.
 

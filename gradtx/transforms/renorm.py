@@ -60,9 +60,6 @@ def renorm(
       floor: ε >= 0, the least norm of parameters that counts.
       axis: the axes of a unit, as for `unitwise_norm`.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       The named special cases, which are tests; no peer has the whole.
     """

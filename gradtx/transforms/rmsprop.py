@@ -42,9 +42,6 @@ def scale_by_rms(
       eps_in_sqrt: whether ε stands inside the root.
       bias_correction: whether to correct ν for having begun at `initial_scale` = 0.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's and Keras's; PyTorch's with `decay=0.99, eps_in_sqrt=False`.
 
@@ -85,9 +82,6 @@ def scale_by_stddev(
       initial_scale: ν_0 >= 0.
       eps_in_sqrt: whether ε stands inside the root.
       bias_correction: whether to divide both means by 1 − ρᵗ.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
 
     Equals:
       Optax's; PyTorch's `centered=True` with `decay=0.99, eps_in_sqrt=False`.

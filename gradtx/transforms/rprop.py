@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from gradtx.core import Count, Other, Pair, entrywise, slots, transformation
 from gradtx.core.roles import Scale
 from gradtx.numerics import unbounded
+from gradtx.numerics.xla import clipped_choice
 from gradtx.values import Decay, NonNegative, NonNegativeConstant, wrong_type
 
 
@@ -62,13 +63,7 @@ def scale_by_rprop(
     def update(g, s, *, eta_minus, eta_plus, least, most):
         way = jnp.sign(g)
         same = way * jnp.sign(s.prev_updates)
-        # Clipped before the choice: XLA would make a choice that is clipped anew in the
-        # step, from copies of the old state.
-        up, down, still = (
-            jnp.clip(eta * s.step_sizes, least, most)
-            for eta in (eta_plus, eta_minus, 1)
-        )
-        size = jnp.where(same > 0, up, jnp.where(same < 0, down, still))
+        size = clipped_choice(same, s.step_sizes, eta_minus, eta_plus, least, most)
         u = jnp.where(same < 0, jnp.zeros_like(g), size * way)
         u = unbounded(g, u)
         return u, s._replace(step_sizes=size, prev_updates=u)

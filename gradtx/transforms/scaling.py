@@ -28,9 +28,6 @@ def scale(step_size: Hyper) -> Pair:
     Args:
       step_size: s, of either sign.
 
-    Raises:
-      TypeError, ValueError: if s is not a finite number, an array or a schedule.
-
     Equals:
       Optax's.
     """
@@ -50,9 +47,6 @@ def scale_by_schedule(step_size_fn: Hyper, flip_sign: bool = False) -> Pair:
         number, or an array. The state is the same for all three.
       flip_sign: descend, u = −α_t · g.
 
-    Raises:
-      TypeError, ValueError: if α is not a finite number, an array or a schedule.
-
     Equals:
       Optax's.
     """
@@ -71,7 +65,7 @@ def scale_by_learning_rate(
     """Multiply by minus the learning rate: u = −α_t · g, the step of gradient descent.
 
     Args:
-      learning_rate: α >= 0, a number, an array or a schedule.
+      learning_rate: α >= 0.
       flip_sign: False for u = +α_t · g.
 
     Returns:

@@ -30,9 +30,6 @@ def scale_by_sm3(b1: Decay = 0.9, b2: Fraction = 1.0, eps: NonNegative = 1e-8) -
       b2: β₂ in [0, 1]; 1, the paper's, keeps a sum.
       eps: ε >= 0, inside the root; where the quotient is 0 / 0 it is 0.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's, which fails on leaves of no axes and of no entries.
 

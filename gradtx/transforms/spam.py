@@ -49,9 +49,6 @@ def scale_by_spam(
         up to (1 − β₁) / √(1 − β₂) as large as it should be, which the warm-up softens.
         "reset": since the last reset, as for a new Adam.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       The authors' code (with `density` 1); not pytorch_optimizer, whose warm-up is of
       50 steps and follows PyTorch's recursion.

@@ -33,9 +33,6 @@ def scale_by_stable_adamw(
       eps: ε >= 0; where the quotient is 0 / 0 it is 0.
       weight_decay: λ >= 0.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       optimi, and pytorch_optimizer, whose ε is 1e-8 by default.
 

@@ -33,9 +33,6 @@ def scale_by_trust_ratio(
       eps: ε >= 0.
       weight_decay: λ >= 0.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's. With `weight_decay`, timm's `Lars`; a chain of `add_decayed_weights(λ)`
       and this one takes the norm of the sum instead, as Optax's `lars` does.

@@ -24,9 +24,6 @@ def scale_by_yogi(
       b1, b2, eps, eps_root: see `scale_by_adam`.
       initial_accumulator_value: m_0 = ν_0 >= 0.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax and pytorch_optimizer.
 

@@ -87,7 +87,7 @@ def periodic_update(
 
 
 def _plus(x: jax.Array, y: jax.Array) -> jax.Array:
-    # jnp.add takes thrice as long to trace as lax.add, which promotes nothing.
+    # jnp.add takes three times as long to trace as lax.add, which promotes nothing.
     return jax.lax.add(x, y) if x.dtype == y.dtype else jnp.add(x, y)
 
 

@@ -92,7 +92,7 @@ def arguments(build: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> A
 
 
 def remake(factory: Any, arguments: Mapping[str, Any]) -> Any:
-    """The call anew, with these arguments by name."""
+    """Call a factory with these arguments by name."""
     bound = inspect.BoundArguments(signature(factory), dict(arguments))
     return factory(*bound.args, **bound.kwargs)
 

@@ -1,4 +1,4 @@
-"""Values made anew with other arguments, at any depth."""
+"""Values made again with other arguments, at any depth."""
 
 import difflib
 import inspect
@@ -12,7 +12,7 @@ Steps = tuple[str, ...]  # the names and numbers on the way to an argument
 
 
 def replaced(value: Any, changes: Mapping[str, Any]) -> Any:
-    """The value made anew with other arguments: see `Value.replace`."""
+    """The value made again with other arguments: see `Value.replace`."""
     places = list(_places(value, ()))
     with naming("replace"):
         chosen = {_chosen_place(name, places): new for name, new in changes.items()}

@@ -258,7 +258,7 @@ class _Content:
 
 # A call that holds a function made at run time shares its content for as long as a
 # value of it lives, and no longer: the function may hold anything. Others are also kept
-# for a while, so that one made anew in each step is not built, and compiled, anew.
+# for a while: one that is made in each step is then built, and compiled, once.
 _living: weakref.WeakValueDictionary[Call, _Content] = weakref.WeakValueDictionary()
 
 

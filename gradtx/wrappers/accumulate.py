@@ -15,17 +15,16 @@ from gradtx.core import (
     Params,
     Updates,
     around_one,
-    check_leaves,
     hyper_at,
     inner_pair,
     rounded,
     zero_updates,
 )
-from gradtx.core.checks import check_flag, check_leaf
 from gradtx.core.precision import dtype_within, narrow, wide_enough
 from gradtx.core.wrap import run_if
 from gradtx.numerics import DTypeLike, as_array, safe_increment, wide_dtype, widen
 from gradtx.trees import Flat, Leaf, PyTree, flatten
+from gradtx.trees.checks import check_flag, check_leaf, check_leaves
 from gradtx.values import DType, Function, Misfit, Number, brief, is_number, recorded
 from gradtx.values.arguments import steps
 

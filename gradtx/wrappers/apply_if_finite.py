@@ -19,10 +19,10 @@ from gradtx.core import (
     transformation,
     zero_updates,
 )
-from gradtx.core.checks import arrays
 from gradtx.core.wrap import run_if
 from gradtx.numerics import as_array, safe_increment
 from gradtx.trees import PyTree
+from gradtx.trees.checks import arrays
 from gradtx.trees.finite import all_finite, all_of
 from gradtx.values import StepsOrZero
 

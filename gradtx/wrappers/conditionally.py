@@ -20,10 +20,10 @@ from gradtx.core import (
     wrapper,
     zero_updates,
 )
-from gradtx.core.checks import arrays, check_flag
 from gradtx.core.pair import passed_on
 from gradtx.core.wrap import run_if
 from gradtx.numerics import safe_increment
+from gradtx.trees.checks import arrays, check_flag
 from gradtx.values import Function
 
 

@@ -195,7 +195,7 @@ def _injected(
         values = current(state.hyperparams, state.count)
         words = dict(passed_on(around, extra))
         operands = values, updates, state.inner_state, params, words
-        # Outside jax.jit, what is made anew would be compiled anew at each step.
+        # Outside jax.jit, what is made at each step would be compiled at each step.
         run = compiled if all(map(_is_concrete, jax.tree.leaves(operands))) else step
         out, inner_state = run(*operands)
         count = safe_increment(state.count)

@@ -75,9 +75,6 @@ def mechanize(
     Returns:
       A transformation whose state is a `MechanicState`.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax's; `mechanic_pytorch` neither clips h nor adds ε to m, and begins at 1e-8.
 

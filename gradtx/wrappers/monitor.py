@@ -171,15 +171,12 @@ def measure_with_ema(
 
     Args:
       measure: x, a function as for `snapshot`.
-      decay: ρ in [0, 1), a number, an array or a schedule.
+      decay: ρ in [0, 1).
       debias: whether to correct for having begun at 0: divide by 1 − ρᵗ.
       accumulator_dtype: the dtype of m; that of x by default, >= float32.
 
     Returns:
       A measure with a memory: not for a chain, as it returns no updates.
-
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
     """
     who: Any = calling()
     measured = _seeing_float32(measure)

@@ -22,10 +22,10 @@ from gradtx.core import (
     transformation,
     zero_updates,
 )
-from gradtx.core.checks import arrays, check_flag
 from gradtx.core.wrap import run_if
 from gradtx.numerics import as_array, safe_increment
 from gradtx.numerics.norms import global_norm
+from gradtx.trees.checks import arrays, check_flag
 from gradtx.trees.finite import all_finite
 from gradtx.values import Function
 

@@ -77,9 +77,6 @@ def scale_by_sophia(
       verbose: whether to print the share of entries that are not clipped.
       print_win_rate_every_n_steps: how often; 0 for at every step.
 
-    Raises:
-      TypeError, ValueError: if an argument is out of its range.
-
     Equals:
       Optax, but for the random numbers. The paper's algorithm does not debias m, and
       renews h before it is used.

@@ -1,0 +1,75 @@
+"""Leaves that are not what they should be, refused by path."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from gradtx.numerics import as_array
+from gradtx.numerics.dtypes import is_inexact
+from gradtx.trees.flat import Flat, Leaf, Path, PyTree, flatten, keystr
+from gradtx.values import brief, wrong_type
+
+
+def check_leaf(name: str, path: Path, x: Any) -> jax.Array:
+    """The leaf as an array, if it is one of floating-point or complex numbers."""
+    try:
+        x = as_array(x)
+    except (TypeError, ValueError):
+        raise wrong_type(
+            f"{name}{keystr(path)} is a {type(x).__name__}; expected an array."
+        ) from None
+    if not is_inexact(x.dtype):
+        raise wrong_type(
+            f"{name}{keystr(path)} has dtype {x.dtype}; expected "
+            "floating-point or complex numbers. Put None in its place to leave it out."
+        )
+    return x
+
+
+def check_leaves(name: str, tree: PyTree, marks: Sequence[bool] | None = None) -> Flat:
+    """A tree taken apart: its arrays where it is acted on, None elsewhere."""
+    flat = flatten(tree)
+    if marks is None or len(marks) != len(flat.leaves):  # which is refused later
+        marks = (True,) * len(flat.leaves)
+    leaves: list[Leaf] = []
+    for i, (x, mark) in enumerate(zip(flat.leaves, marks, strict=True)):
+        known = isinstance(x, jax.Array) and is_inexact(x.dtype)
+        if mark and x is not None and not known:
+            x = check_leaf(name, flat.paths[i], x)
+        leaves.append(x if mark else None)
+    return flat.with_leaves(leaves)
+
+
+def arrays(tree: PyTree) -> PyTree:
+    """A tree of arrays of numbers, checked leaf by leaf."""
+    flat = check_leaves("updates", tree)
+    return flat.unflatten(flat.leaves)
+
+
+def parameters_beside(
+    flat: Flat, params: PyTree, places: PyTree
+) -> tuple[Sequence[Leaf], Sequence[Any]]:
+    """The parameter beside each gradient, checked, and its place."""
+    if params is None:
+        none = [None] * len(flat.leaves)
+        return none, none
+    ps = flat.match(params, "updates", "params")
+    for i, (g, p) in enumerate(zip(flat.leaves, ps, strict=True)):
+        known = isinstance(p, jax.Array) and is_inexact(p.dtype)
+        if g is not None and not (known and p.shape == g.shape):
+            ps[i] = check_leaf("params", flat.paths[i], p)
+            flat.check_shape(i, g, ps[i], "updates", "params")
+    return ps, flat.structure.flatten_up_to(places)
+
+
+def check_flag(name: str, x: Any) -> jax.Array:
+    """What a function said, as a boolean scalar; a boolean of Python's is one."""
+    flag: jax.Array | None
+    try:
+        flag = as_array(x)
+    except (TypeError, ValueError):
+        flag = None
+    if flag is None or flag.shape != () or flag.dtype != bool:
+        raise wrong_type(f"{name} returned {brief(x)}; expected a boolean scalar.")
+    return flag
