@@ -23,7 +23,9 @@ def loss(params: gradtx.Params, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def step(params: gradtx.Params, state: gradtx.OptState, x: jax.Array, y: jax.Array):
+def step(
+    params: gradtx.Params, state: gradtx.OptState, x: jax.Array, y: jax.Array
+) -> tuple[gradtx.Params, gradtx.OptState]:
     grads = jax.grad(loss)(params, x, y)
     updates, state = tx.update(grads, state, params)
     return gradtx.apply_updates(params, updates), state

@@ -29,7 +29,7 @@ def _transforms(value: Any) -> dict[Hashable, Any]:
 
 
 Transforms = Annotated[
-    Mapping[Hashable, GradientTransformation],
+    Mapping[Any, GradientTransformation],
     Allowed(
         text="a mapping from labels to gradient transformations",
         check=_transforms,
@@ -39,7 +39,7 @@ Transforms = Annotated[
 
 
 class PartitionState(NamedTuple):
-    inner_states: Mapping[Hashable, MaskedState]  # by label
+    inner_states: Mapping[Any, MaskedState]  # by label
 
 
 @transformation
