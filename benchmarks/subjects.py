@@ -1,6 +1,7 @@
 """What each subcommand measures: a function of the options to a table."""
 
 import argparse
+import itertools
 import os
 import subprocess
 import sys
@@ -278,6 +279,35 @@ def eager(options: argparse.Namespace) -> Result:
             add(
                 what, name, measure.interleaved(peers, options.repeats, options.seconds)
             )
+    few, many = dict(itertools.islice(params.items(), 4)), 200 * options.leaves[0]
+    leaves = trees.normal({f"{i}": trees.leaf(i % 64 + 1) for i in range(many)})
+    numbers = itertools.count(1)  # so that none is what it was in another step
+
+    def momentum(lib: Any) -> Any:
+        return lib.sgd(1e-3 + 1e-6 * next(numbers), momentum=0.9)
+
+    def links(lib: Any) -> Any:
+        return lib.chain(*(lib.scale(1 + 1e-6 * next(numbers)) for _ in range(100)))
+
+    def made(build: Any, lib: Any, params: Any) -> Run:
+        def update() -> Any:
+            tx = build(lib)
+            return tx.update(params, tx.init(params), params)
+
+        return repeated(update)
+
+    for what, recipe, run in (
+        ("made, init, update", "momentum", lambda lib: made(momentum, lib, params)),
+        ("made, init, update", "chain of 100", lambda lib: made(links, lib, few)),
+        (
+            f"init, {many:,} leaves",
+            "adam",
+            lambda lib: repeated(lib.adam(1e-3).init, leaves),
+        ),
+    ):
+        peers = {library: run(module) for library, module in LIBRARIES.items()}
+        times = measure.interleaved(peers, options.repeats, options.seconds)
+        add(what, recipe, times)
     times = {library: [] for library in LIBRARIES}
     for _ in range(options.repeats):
         for library in LIBRARIES:

@@ -375,7 +375,7 @@ def test_a_forgotten_init():
 
 def test_a_schedule_that_returns_no_scalar():
     tx = gradtx.sgd(lambda count: jnp.ones(3))
-    with pytest.raises(ValueError, match=r"step_size has shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"step_size_fn has shape \(3,\)"):
         tx.update(W, tx.init(W))
 
 

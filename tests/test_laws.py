@@ -137,6 +137,22 @@ def test_jit_equals_eager_and_traces_once(row):
     assert jitted(row).traces == 1
 
 
+compiled = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **about: compiled.append(about) if "backend" in event else None
+)
+
+
+@every
+def test_a_loop_without_jit_compiles_once(row):
+    p, state, gs = params(), row.tx.init(params()), some_grads()
+    for i in range(2 * row.cycle + 2):
+        if i == row.cycle + 1:
+            compiled.clear()
+        _, state = row.tx.update(gs[i % STEPS], state, p)
+    assert not compiled
+
+
 @every
 def test_init_and_update_leave_their_arguments_as_they_are(row):
     tx, p, g = row.tx, params(), grads(0)

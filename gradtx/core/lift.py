@@ -8,7 +8,7 @@ types, which gives a plan; *computed*, in the precision that arithmetic is done 
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -18,8 +18,9 @@ from gradtx.core.checks import check_fields, check_same, check_slot
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import out_dtype
 from gradtx.core.roles import PARAMETERS, Role, Slots, is_slot, slots_of
-from gradtx.core.rule import Rule
+from gradtx.core.rule import Body, Rule
 from gradtx.core.stages import (
+    REMEMBERED,
     Act,
     Call,
     How,
@@ -140,7 +141,7 @@ class OnLeaves:
     def __init__(self, rule: Rule, mask: Any):
         self.rule, self.mask = rule, mask
         self.expected = functools.cache(self._expected)
-        self.act = functools.cache(self._act)
+        self.programs = functools.cache(_program)
 
     def marks(self, updates: PyTree, params: PyTree) -> Marks:
         # Asked in every call: a function may choose otherwise the next time.
@@ -153,6 +154,10 @@ class OnLeaves:
     def start(self, params: PyTree) -> State:
         marks = None if self.mask is None else self.marks(params, None)
         flat = check_leaves("params", params, marks)
+        known = self.rule.known_type
+        if isinstance(self.rule.init, Slots) and not slots_of(known):
+            self.rule.check_count(known)
+            return with_count(known, {})
         states: list[State] = []
         for i, p in enumerate(flat.leaves):
             if p is not None:
@@ -183,6 +188,10 @@ class OnLeaves:
         state_type = self.rule.state_type(*[_type(flat.leaves[i]) for i in acted[:1]])
         check_fields(state, state_type)
         names, work = slots_of(state_type), []
+        body, rates = self.rule.compiled(call.traced)
+        # As arrays, once: of a Python number, each call for a leaf would make one.
+        rates = jax.tree.map(jnp.asarray, rates)
+        programs = _shared_program if body.is_plain else self.programs
         columns = [
             flat.match(getattr(state, n), "updates", f"state.{n}") for n in names
         ]
@@ -193,7 +202,7 @@ class OnLeaves:
             if adapter is not None:
                 adapted(self.rule, flat.paths[i], self.rule.update)
             slots = [column[i] for column in columns]
-            if self.expected(adapter, _type(g)) != _forms(slots):
+            if names and self.expected(adapter, _type(g)) != _forms(slots):
                 made = self._made(adapter, _type(g))
                 for name, slot in zip(names, slots, strict=True):
                     check_slot(flat, i, name, slot, getattr(made, name))
@@ -204,19 +213,9 @@ class OnLeaves:
             outputs = inputs if p_place is None else inputs[:-1]
             name = f"updates{keystr(flat.paths[i])}"
             small = g.size <= LARGE
-            work.append(Work(name, self.act(adapter), how, inputs, outputs, small))
-        return _plan(call, work, state_type)
-
-    def _act(self, adapter: Any) -> Act:
-        """What acts on leaves of a kind, compiled once for each of their types."""
-
-        def on_leaf(how: How, arrays: list[jax.Array], common: Any) -> list[jax.Array]:
-            one = functools.partial(act, self.rule, how)
-            f = one if adapter is None else adapter(self.rule, one)
-            return f(arrays, common)
-
-        on_leaf.__name__ = self.rule.name
-        return jax.jit(on_leaf, static_argnums=0)
+            program = programs(body, adapter)
+            work.append(Work(name, program, how, inputs, outputs, small))
+        return _plan(call, work, state_type, rates)
 
     def _expected(self, adapter: Any, like: jax.ShapeDtypeStruct) -> Any:
         made = self._made(adapter, like)
@@ -287,16 +286,33 @@ class OnTrees:
         inputs, structure = jax.tree.flatten((places[0], held, p_tree))
         outputs = jax.tree.leaves((places[0], held))
         dtypes = tuple(out_dtype(flat.leaves[i], ps[i]) for i in acted)
-        on_tree = functools.partial(act, self.rule)
+        on_tree = functools.partial(act, self.rule.body)
         how = How(structure, dtypes, type(made))
         work = Work("updates", on_tree, how, inputs, outputs, in_common=False)
-        return _plan(call, [work], type(made))
+        return _plan(call, [work], type(made), {})
 
 
-def _plan(call: Call, work: list[Work], state_type: Any) -> Plan:
+def _program(body: Body, adapter: Any) -> Act:
+    """What acts on leaves of a kind, compiled once for each of their types."""
+
+    def on_leaf(how: How, arrays: list[jax.Array], common: Any) -> list[jax.Array]:
+        one = functools.partial(act, body, how)
+        f = one if adapter is None else adapter(body, one)
+        return f(arrays, common)
+
+    on_leaf.__name__ = body.name
+    return jax.jit(on_leaf, static_argnums=0)
+
+
+_shared_program = functools.lru_cache(maxsize=REMEMBERED)(_program)
+
+
+def _plan(
+    call: Call, work: list[Work], state_type: Any, rates: Mapping[str, jax.Array]
+) -> Plan:
     updates, state, _ = call.trees(range(len(call.leaves)))
     count = state.count if "count" in state_type._fields else None
-    return Plan(work, jax.tree.structure((updates, state)), count)
+    return Plan(work, jax.tree.structure((updates, state)), count, rates)
 
 
 def _column(role: Role, slot: PyTree, reference: Flat) -> list[Any] | None:

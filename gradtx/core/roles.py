@@ -23,9 +23,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.numerics import DTypeLike, abs_sq, is_real, wide_dtype, widen
+from gradtx.numerics import DTypeLike, is_real, wide_dtype, widen
+from gradtx.numerics.dtypes import wide_counterpart
 from gradtx.trees import PyTree, Shape
 from gradtx.values import Misfit
+from gradtx.values.arguments import is_zero
 
 T = TypeVar("T")
 
@@ -190,14 +192,16 @@ class Kept(Protocol):
 def mean_like(p: jax.Array, dtype: DTypeLike | None = None) -> jax.Array:
     """Zeros shaped and sharded like p, in `dtype`; by default in p's, or float32."""
     if dtype is None:
-        dtype = widen(jnp.zeros((), p.dtype), wide_dtype(p.dtype)).dtype
+        dtype = wide_counterpart(p.dtype)
     return jnp.zeros_like(p, dtype=dtype)
 
 
 def square_like(p: jax.Array, value: Any = 0.0) -> jax.Array:
     """This value in the shape of p, real also where p is complex."""
-    zeros = abs_sq(mean_like(p))
-    return zeros + scalar("the first value", value, zeros.dtype)
+    dtype = wide_dtype(p.dtype)
+    if is_zero(value):
+        return jnp.zeros_like(p, dtype=dtype)
+    return jnp.full_like(p, scalar("the first value", value, dtype), dtype)
 
 
 def point_like(p: jax.Array) -> jax.Array:

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,10 +15,38 @@ from gradtx.core.roles import Slot, Slots, declared_slots
 from gradtx.numerics import is_real
 from gradtx.numerics.dtypes import is_inexact
 from gradtx.trees import PyTree
-from gradtx.values import Misfit, Value, calling, calls, is_number, naming, wrong_type
+from gradtx.values import (
+    Misfit,
+    Number,
+    Value,
+    calling,
+    calls,
+    is_number,
+    naming,
+    wrong_type,
+)
 from gradtx.values.errors import explain
+from gradtx.values.likeness import likeness
 
 Hypers = Mapping[str, Any]  # by name: numbers, arrays, schedules
+
+
+class Body:
+    """What of a rule is compiled; equal where rules do the same to arrays."""
+
+    def __init__(self, rule: "Rule", constants: Hypers):
+        self.name, self.scope, self.update = rule.name, rule.scope, rule.update
+        self.takes_params, self.constants = rule.takes_params, constants
+        alike = likeness(self.update)
+        self.is_plain = alike is not None  # so that it may be remembered
+        numbers = tuple((n, type(c), c) for n, c in constants.items())
+        self._key = alike or self.update, self.scope, numbers
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Body) and self._key == other._key
 
 
 class Rule:
@@ -57,8 +86,11 @@ class Rule:
             bound, words = self._bind(named, any_name, hypers, frozenset(extra_args))
         self.words = words
         self.needed_words = {w for w in words if named[w] is inspect.Parameter.empty}
-        self.constants = {n: h for n, h in bound.items() if _is_constant(h)}
-        self.varying = {n: h for n, h in bound.items() if not _is_constant(h)}
+        constants = {n: h for n, h in bound.items() if _is_constant(h)}
+        self.varying = {n: h for n, h in bound.items() if n not in constants}
+        self.rates = {n: h for n, h in constants.items() if self._is_rate(n, h)}
+        fixed = {n: h for n, h in constants.items() if n not in self.rates}
+        self.body, self.body_for_rates = Body(self, constants), Body(self, fixed)
         self.known_type = _declared_state_type(init)  # of the state, once it is known
 
     def _bind(
@@ -92,6 +124,21 @@ class Rule:
                 )
         return bound, frozenset(words)
 
+    def compiled(self, traced: bool) -> tuple[Body, Mapping[str, float]]:
+        """What is compiled, and the numbers that are operands of it.
+
+        In a program that is traced as a whole, XLA is to know all numbers. Else a rule
+        that is made again with another rate needs no other program.
+        """
+        return (self.body, {}) if traced else (self.body_for_rates, self.rates)
+
+    def _is_rate(self, name: str, h: Any) -> bool:
+        """Whether it is a number that does as well as an operand, in float32. A decay
+        does not: 1 - decay would lose the digits that a Python number keeps."""
+        number = _numbers(self.who).get(name)
+        plain = isinstance(h, float) and h not in (0.0, 1.0)
+        return plain and number is not None and math.isinf(number.high)
+
     def state_type(self, *like: Any) -> Any:
         """The NamedTuple that `init` makes; of an undeclared one, for this leaf."""
         if self.known_type is None:
@@ -123,7 +170,7 @@ class Rule:
         return {n: _scalar_at(n, h, count) for n, h in self.varying.items()}
 
     def check_count(self, state_type: Any) -> None:
-        if "count" not in state_type._fields and (self.constants or self.varying):
+        if "count" not in state_type._fields and (self.body.constants or self.varying):
             raise wrong_type(
                 f"{state_type.__name__} needs a field count, as hyperparameters may be "
                 "schedules."
@@ -142,10 +189,14 @@ def _declared_state_type(init: Any) -> Any:
 
 def _numeric_arguments(who: Value | str) -> dict[str, Any]:
     """The arguments of the running factory that may be hyperparameters."""
+    numeric = _numbers(who)
+    return {n: who.arguments[n] for n in numeric} if isinstance(who, Value) else {}
+
+
+def _numbers(who: Value | str) -> Mapping[str, Number]:
     if not isinstance(who, Value):
         return {}
-    numeric = calls.numbers(getattr(who.factory, "build", who.factory))
-    return {n: value for n, value in who.arguments.items() if n in numeric}
+    return calls.numbers(getattr(who.factory, "build", who.factory))
 
 
 def _meant(name: str, names: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from gradtx.core.checks import check_answer, check_same
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import dtype_within, narrow
 from gradtx.core.roles import is_slot, slots_of
-from gradtx.core.rule import Rule
+from gradtx.core.rule import Body, Rule
 from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
 from gradtx.numerics.dtypes import are_in, in_dtype
 from gradtx.numerics.xla import in_common
@@ -34,7 +34,8 @@ class Call:
     leaves: list[Leaf]
     structure: Any
     marks: Marks
-    types: Any  # what a plan depends on: the structure, the leaves' types, the marks
+    traced: bool  # whether it is part of a program that is compiled as a whole
+    types: Any  # what a plan depends on: the structure, the leaves' types, ...
 
     def trees(self, leaves: Sequence[Any]) -> tuple[PyTree, State, PyTree]:
         """Updates, state and parameters with these leaves."""
@@ -66,6 +67,7 @@ class Plan(NamedTuple):
     work: list[Work]
     closed: Any  # the structure of updates and state together
     count_at: Place | None
+    rates: Mapping[str, jax.Array]  # numbers that are operands
 
 
 class Stages(Protocol):
@@ -89,19 +91,21 @@ class Stages(Protocol):
 
 def opened(updates: PyTree, state: State, params: PyTree, marks: Marks) -> Call:
     leaves, structure = jax.tree.flatten((updates, state, params))
-    types: list[Any] = []
+    found: list[Any] = []
     for i, x in enumerate(leaves):
         if isinstance(x, float | int | complex | np.ndarray | np.generic):
             leaves[i] = x = jnp.asarray(x)
-        types.append(x.aval if isinstance(x, jax.Array) else type(x))
-    return Call(leaves, structure, marks, (structure, tuple(types), marks))
+        found.append(x.aval if isinstance(x, jax.Array) else type(x))
+    traced = any(isinstance(x, jax.core.Tracer) for x in leaves)
+    types = (structure, tuple(found), marks, traced)
+    return Call(leaves, structure, marks, traced, types)
 
 
 def computed(rule: Rule, call: Call, plan: Plan, words: Words) -> None:
     """Put the new leaves in the place of the old."""
     leaves, work = call.leaves, None
     count = None if plan.count_at is None else leaves[plan.count_at]
-    scalars = rule.scalars(count) if rule.varying else {}
+    scalars = {**plan.rates, **(rule.scalars(count) if rule.varying else {})}
     alone: Any = (count, scalars, words)
     common = alone
     if scalars and any(work.in_common for work in plan.work):
@@ -123,7 +127,7 @@ def closed(call: Call, plan: Plan) -> tuple[PyTree, State]:
     return plan.closed.unflatten(call.leaves[: plan.closed.num_leaves])
 
 
-def act(rule: Rule, how: How, arrays: list[jax.Array], common: Any) -> list[jax.Array]:
+def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.Array]:
     """The rule on one leaf or one tree, in the precision that it is computed in.
 
     Args:
@@ -141,8 +145,8 @@ def act(rule: Rule, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
     g, slots, p = how.structure.unflatten(wide)
     names = slots_of(how.state_type)
     state = with_count(how.state_type, dict(zip(names, slots, strict=True)), count)
-    operands = (g, state, p) if rule.takes_params else (g, state)
-    answer = rule.update(*operands, **rule.constants, **hypers, **words)
+    operands = (g, state, p) if body.takes_params else (g, state)
+    answer = body.update(*operands, **body.constants, **hypers, **words)
     out, new = check_answer(answer, how.state_type)
     structure: Any
     expected: Any

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.lift import OnTrees, entrywise
+from gradtx.core.lift import OnTrees
 from gradtx.core.pair import (
     Pair,
     Part,
@@ -96,10 +96,18 @@ def init_empty_state(params: Params) -> EmptyState:
     return EmptyState()
 
 
+def _entrywise_on_trees(update: Callable[..., Any]) -> Pair:
+    return lifted(OnTrees(Rule(Scope.ENTRYWISE, init_empty_state, update, {})))
+
+
 @transformation
 def identity() -> Pair:
     """Return the updates as they are."""
-    return entrywise(init_empty_state, lambda g, s: (g, s))
+
+    def update(updates: Updates, state: EmptyState) -> tuple[Updates, EmptyState]:
+        return updates, state
+
+    return _entrywise_on_trees(update)
 
 
 @transformation
@@ -110,7 +118,7 @@ def set_to_zero() -> Pair:
         return jax.tree.map(jnp.zeros_like, updates), state
 
     # Not leaf by leaf, which is under `jit`: there a constant has no sharding.
-    return lifted(OnTrees(Rule(Scope.ENTRYWISE, init_empty_state, update, {})))
+    return _entrywise_on_trees(update)
 
 
 @transformation

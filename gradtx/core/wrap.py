@@ -25,6 +25,7 @@ from gradtx.core.pair import (
     refuse_unknown,
 )
 from gradtx.numerics import as_array
+from gradtx.numerics.xla import either
 from gradtx.trees import PyTree
 from gradtx.values import calling, naming
 
@@ -130,7 +131,7 @@ def run_if(
         out, new = pair.update(updates, state, params, **extra)
         return jax.tree.map(_like, (out, new), (otherwise, state))
 
-    return jax.lax.cond(condition, run, lambda: (otherwise, state))
+    return either(condition, run, lambda: (otherwise, state))
 
 
 def _like(x: Any, other: Any) -> jax.Array:

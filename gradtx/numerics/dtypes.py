@@ -69,6 +69,12 @@ def _in_precision(dtype: DTypeLike, real: Real) -> DTypeLike:
     return jnp.dtype(real) if jnp.issubdtype(dtype, jnp.floating) else dtype
 
 
+@functools.cache
+def wide_counterpart(dtype: DTypeLike) -> DTypeLike:
+    """The dtype of an array of this one, once it is widened; complex stays complex."""
+    return _in_precision(dtype, wide_dtype(dtype))
+
+
 def widen(x: jax.Array, real: Real) -> jax.Array:
     """x in this real dtype, or its complex counterpart, and not weakly; integers
     stay."""

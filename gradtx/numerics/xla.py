@@ -5,14 +5,16 @@ only if nothing else reads the old one, and else copies it first. And it compute
 in each kernel what is cheap and read there, with all that this reads.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from gradtx.numerics.arithmetic import lerp, over_root, sqrt
 from gradtx.values import is_number
+
+T = TypeVar("T")
 
 LARGE = 2**22  # entries: a kernel over more takes far longer than to start it
 
@@ -97,3 +99,14 @@ def greatest_along(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     copy of the old bound.
     """
     return jnp.max(x, axes, initial=0) if axes else x
+
+
+def either(condition: Any, yes: Callable[[], T], no: Callable[[], T]) -> T:
+    """What one of two functions returns; the other is not computed.
+
+    Outside of `jax.jit` the condition is known, and `jax.lax.cond` would compile two
+    programs in each call, as the functions are new ones each time, and keep them.
+    """
+    if isinstance(condition, jax.core.Tracer):
+        return jax.lax.cond(condition, yes, no)
+    return yes() if condition else no()

@@ -52,10 +52,10 @@ def scale_by_schedule(step_size_fn: Hyper, flip_sign: bool = False) -> Pair:
     """
     sign = -1 if flip_sign else 1
 
-    def update(g, s, *, step_size):
-        return sign * step_size * g, s
+    def update(g, s, *, step_size_fn):  # its value at this step
+        return sign * step_size_fn * g, s
 
-    return entrywise(slots(ScaleByScheduleState), update, step_size=step_size_fn)
+    return entrywise(slots(ScaleByScheduleState), update)
 
 
 @checked

@@ -141,15 +141,18 @@ class _Short:
 def show_short_signature(function: Callable[..., Any], returned: Any) -> None:
     """Let `help` show names, defaults and what has none: the types that check a call
     are long, and say with a default little that it does not."""
-    plain = inspect.signature(function)
-    parameters = [
-        p.replace(
-            annotation=_shortened(p.annotation) if p.default is p.empty else p.empty
-        )
-        for p in plain.parameters.values()
-    ]
-    short = plain.replace(parameters=parameters, return_annotation=returned)
-    function.__signature__ = short  # type: ignore[attr-defined]
+    build = inspect.unwrap(function)
+    code, hints = build.__code__, build.__annotations__
+    names = code.co_varnames[: code.co_argcount]
+    defaults = {*names[len(names) - len(build.__defaults__ or ()) :]}
+    defaults |= (build.__kwdefaults__ or {}).keys()
+    short = {n: _shortened(h) for n, h in hints.items() if n not in defaults}
+    # Read once, with what it is to show: there are hundreds of these at import.
+    build.__annotations__ = short | {"return": returned}
+    try:
+        function.__signature__ = inspect.signature(build)  # type: ignore[attr-defined]
+    finally:
+        build.__annotations__ = hints
 
 
 def _shortened(annotation: Any) -> Any:

@@ -23,6 +23,7 @@ from gradtx.core import (
 from gradtx.core.precision import dtype_within, narrow, wide_enough
 from gradtx.core.wrap import run_if
 from gradtx.numerics import DTypeLike, as_array, safe_increment, wide_dtype, widen
+from gradtx.numerics.xla import either
 from gradtx.trees import Flat, Leaf, PyTree, flatten
 from gradtx.trees.checks import check_flag, check_leaf, check_leaves
 from gradtx.values import DType, Function, Misfit, Number, brief, is_number, recorded
@@ -230,7 +231,7 @@ def accumulate(
         # The branch itself says that it was taken. So XLA knows that the sums have been
         # read by then, and sets them to zero in place; else it copies them first.
         zeros = jax.tree.map(jnp.zeros_like, sums)
-        sums = jax.lax.cond(ended, lambda: zeros, lambda: sums)
+        sums = either(ended, lambda: zeros, lambda: sums)
         sums = [a if s is None else s for a, s in zip(accs, sums, strict=True)]
         return out, MultiStepsState(
             mini_step=jnp.where(ended, 0, mini_step),

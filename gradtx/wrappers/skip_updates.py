@@ -25,6 +25,7 @@ from gradtx.core import (
 from gradtx.core.wrap import run_if
 from gradtx.numerics import as_array, safe_increment
 from gradtx.numerics.norms import global_norm
+from gradtx.numerics.xla import either
 from gradtx.trees.checks import arrays, check_flag
 from gradtx.trees.finite import all_finite
 from gradtx.values import Function
@@ -107,7 +108,7 @@ def skip_not_finite(
 
     # Counting is slow, and wraps round in a tree of more than 2^31 entries. The zero is
     # made of `skip`, as in `jax.shard_map` both branches must vary over the same axes.
-    number = jax.lax.cond(skip, count, lambda: skip.astype(jnp.int32))
+    number = either(skip, count, lambda: skip.astype(jnp.int32))
     return skip, {"should_skip": skip, "num_not_finite": number}
 
 

@@ -24,6 +24,7 @@ from gradtx.core import (
 from gradtx.core.precision import all_wide_enough
 from gradtx.numerics import debias, divide, lerp, unbounded
 from gradtx.numerics.dtypes import real_dtype
+from gradtx.numerics.xla import either
 from gradtx.transforms.hutchinson import HUTCHINSON
 from gradtx.trees.like import size
 from gradtx.values import Decay, DType, NonNegative, Steps, StepsOrZero
@@ -122,7 +123,7 @@ def scale_by_sophia(
             return state.nu, state.hessian_fn_state
 
         renews = state.count % update_interval == 0
-        nu, inside = jax.lax.cond(renews, renewed, as_before)
+        nu, inside = either(renews, renewed, as_before)
         if verbose and clips:
             every = print_win_rate_every_n_steps
             _print_win_rate(out, now["most"], new.count, every)
@@ -134,7 +135,7 @@ def scale_by_sophia(
 def _print_win_rate(out: Updates, most: Any, count: jax.Array, every: Any) -> None:
     free = [jnp.sum(jnp.abs(u) < most) for u in jax.tree.leaves(out)]
     rate = sum(free) / max(size(out), 1)
-    jax.lax.cond(
+    either(
         count % jnp.maximum(every, 1) == 0,
         lambda: jax.debug.print("Sophia: {} of the entries are not clipped", rate),
         lambda: None,
