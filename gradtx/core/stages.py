@@ -23,7 +23,9 @@ Words = Mapping[str, Any]  # extra arguments of `update`, by name
 Marks = tuple[bool, ...] | None  # which leaves of the updates are acted on; None: all
 Place = int  # of a leaf, among the leaves of a call
 NO_WORDS: Words = {}
-REMEMBERED = 64  # plans of a rule: calls that differ in structure or in types
+# Plans of a rule, and programs of all. A training run has one or two plans; a host that
+# goes through more trees than this plans each again, in about a millisecond.
+REMEMBERED = 64
 Act = Callable[["How", list[jax.Array], Any], list[jax.Array]]
 
 

@@ -16,7 +16,9 @@ from gradtx.values import is_number
 
 T = TypeVar("T")
 
-LARGE = 2**22  # entries: a kernel over more takes far longer than to start it
+# Entries. To start a kernel takes 1 to 2 µs, AdamW on so many 27 µs (28 bytes each, at
+# the 4.3 TB/s of an H200), so that there is little to gain from one for several leaves.
+LARGE = 2**22
 
 
 def in_one_array(numbers: Sequence[jax.Array]) -> jax.Array:
