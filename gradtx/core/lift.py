@@ -14,7 +14,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.checks import check_fields, check_same, check_slot
+from gradtx.core.checks import (
+    check_fields,
+    check_given,
+    check_same,
+    check_slot,
+    form_of,
+)
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import out_dtype
 from gradtx.core.roles import PARAMETERS, Role, Slots, is_slot, slots_of
@@ -179,6 +185,7 @@ class OnLeaves:
 
     def checked(self, call: Call) -> Plan:
         updates, state, params = call.trees(call.leaves)
+        check_given(updates, params)
         places = call.trees(range(len(call.leaves)))
         flat, g_places = (
             check_leaves("updates", updates, call.marks),
@@ -258,6 +265,7 @@ class OnTrees:
 
     def checked(self, call: Call) -> Plan:
         updates, state, params = call.trees(call.leaves)
+        check_given(updates, params)
         places = call.trees(range(len(call.leaves)))
         flat = check_leaves("updates", updates, None)
         there = [g is not None for g in flat.leaves]
@@ -343,6 +351,6 @@ def _type(x: jax.Array) -> jax.ShapeDtypeStruct:
 
 
 def _forms(slots: list[PyTree]) -> tuple[Any, list[Any]]:
-    """The structure of slots, and the shapes of their arrays."""
+    """The structure of slots, and the shapes and kinds of their arrays."""
     arrays, structure = jax.tree.flatten(slots)
-    return structure, [getattr(x, "shape", None) for x in arrays]
+    return structure, list(map(form_of, arrays))

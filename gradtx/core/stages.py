@@ -11,7 +11,7 @@ import numpy as np
 from gradtx.core.checks import check_answer, check_same
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import dtype_within, narrow
-from gradtx.core.roles import is_slot, slots_of
+from gradtx.core.roles import has_squares, is_slot, slots_of
 from gradtx.core.rule import Body, Rule
 from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
 from gradtx.numerics.dtypes import are_in, in_dtype
@@ -144,6 +144,9 @@ def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
     wide = arrays if are_in(real, arrays) else [widen(x, real) for x in arrays]
     if not are_in(real, hypers.values()):
         hypers = {name: widen(x, real) for name, x in hypers.items()}
+    n = len(how.dtypes)
+    if has_squares(how.state_type):
+        wide = [*map(body.squarable, wide[:n]), *wide[n:]]
     g, slots, p = how.structure.unflatten(wide)
     names = slots_of(how.state_type)
     state = with_count(how.state_type, dict(zip(names, slots, strict=True)), count)
@@ -159,7 +162,6 @@ def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
         check_same(
             "state", new._replace(count=count) if count is not None else new, state
         )
-    n = len(how.dtypes)
     us = [narrow(as_array(x), d) for x, d in zip(news[:n], how.dtypes, strict=True)]
     olds = arrays[n : len(news)]
     return [

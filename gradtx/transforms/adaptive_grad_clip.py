@@ -11,7 +11,7 @@ from gradtx.core import Count, Pair, leafwise, slots, transformation
 from gradtx.numerics import as_array, sqrt, wide_dtype, widen
 from gradtx.transforms.clipping import shrinkage
 from gradtx.trees import flatten
-from gradtx.values import Misfit, NonNegative, naming, refuse
+from gradtx.values import Bound, Misfit, NonNegative, naming, refuse
 
 
 class AdaptiveGradClipState(NamedTuple):
@@ -20,7 +20,7 @@ class AdaptiveGradClipState(NamedTuple):
 
 @transformation
 def adaptive_grad_clip(
-    clipping: NonNegative, eps: NonNegative = 1e-3, axis: Any = None
+    clipping: Bound, eps: NonNegative = 1e-3, axis: Any = None
 ) -> Pair:
     """Clip each unit's gradient in proportion to its weights: AGC.
 
