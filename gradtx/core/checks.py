@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core.pair import Scope
 from gradtx.numerics.dtypes import kind
+from gradtx.numerics.shards import Spread
 from gradtx.trees import Flat, flatten, keystr
-from gradtx.trees.flat import shape_of
+from gradtx.trees.flat import Path, shape_of
 from gradtx.values import Misfit, wrong_type
 
 
@@ -44,6 +46,18 @@ def check_given(updates: Any, params: Any) -> None:
         raise wrong_type(
             f"updates is None; expected a tree like params, a {type(params).__name__}. "
             "Does the function that makes the gradients return them?"
+        )
+
+
+def check_spread(rule_scope: Scope, said: Spread, path: Path, *arrays: Any) -> None:
+    """Refuse a leaf that is a shard, if a rule would take it for the whole."""
+    unsaid = said.unsaid(*arrays)
+    if unsaid and rule_scope is not Scope.ENTRYWISE:
+        names = ", ".join(map(repr, sorted(unsaid)))
+        raise Misfit(
+            f"updates{keystr(path)} varies over {names} inside jax.shard_map, and its "
+            f"rule is {rule_scope}: say so with across(tx, {names}), or, where each "
+            f"device has a tree of its own, with across(tx, (), apart={names})."
         )
 
 

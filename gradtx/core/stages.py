@@ -1,6 +1,7 @@
 """The stages of an update: opened, checked, computed, closed. See `core/lift.py`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +16,7 @@ from gradtx.core.roles import has_squares, is_slot, slots_of
 from gradtx.core.rule import Body, Rule
 from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
 from gradtx.numerics.dtypes import are_in, in_dtype
+from gradtx.numerics.shards import NOWHERE, Spread, spread, spread_as
 from gradtx.numerics.xla import in_common
 from gradtx.trees import Leaf, PyTree
 from gradtx.values.errors import explain
@@ -50,6 +52,7 @@ class How(NamedTuple):
     structure: Any  # of the gradients, the slots and the parameters
     dtypes: tuple[DTypeLike, ...]  # of the updates
     state_type: Any
+    spread: Spread  # over the devices
 
 
 class Work(NamedTuple):
@@ -99,7 +102,7 @@ def opened(updates: PyTree, state: State, params: PyTree, marks: Marks) -> Call:
             leaves[i] = x = jnp.asarray(x)
         found.append(x.aval if isinstance(x, jax.Array) else type(x))
     traced = any(isinstance(x, jax.core.Tracer) for x in leaves)
-    types = (structure, tuple(found), marks, traced)
+    types = (structure, tuple(found), marks, traced, spread())
     return Call(leaves, structure, marks, traced, types)
 
 
@@ -151,7 +154,9 @@ def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
     names = slots_of(how.state_type)
     state = with_count(how.state_type, dict(zip(names, slots, strict=True)), count)
     operands = (g, state, p) if body.takes_params else (g, state)
-    answer = body.update(*operands, **body.constants, **hypers, **words)
+    within = nullcontext() if how.spread == NOWHERE else spread_as(how.spread)
+    with within:
+        answer = body.update(*operands, **body.constants, **hypers, **words)
     out, new = check_answer(answer, how.state_type)
     structure: Any
     expected: Any

@@ -5,6 +5,9 @@ from gradtx.wrappers.parallel import ParallelState as ParallelState, parallel
 from gradtx.wrappers.nesterov import NesterovState as NesterovState, nesterov
 from gradtx.wrappers.cautious import cautious
 
+# Over devices
+from gradtx.wrappers.across import across
+
 # For some leaves
 from gradtx.wrappers.masked import MaskedState, freeze, masked, selective_transform
 from gradtx.wrappers.partition import PartitionState, multi_transform, partition
@@ -53,6 +56,8 @@ __all__ = [
     "parallel",
     "nesterov",
     "cautious",
+    # Over devices
+    "across",
     # For some leaves
     "MaskedState",
     "freeze",
