@@ -162,7 +162,8 @@ def blocks(number: Steps | None = None, axis: int = -1) -> Encoding:
         if not p.ndim:
             return square_like(p)
         at, shape = cut(p.shape)
-        return jnp.zeros(shape[at], square_like(p).dtype)
+        others = tuple(i for i in range(len(shape)) if i != at)
+        return square_like(p).reshape(shape).sum(others)
 
     def update(nu, x, decay, weight):
         if not x.ndim:
@@ -211,7 +212,7 @@ def rank_one(min_dim_size_to_factor: Steps = 128) -> Encoding:
         unused = jnp.zeros((1,), nu.dtype)
         if axes is None:
             return RankOne(unused, unused, nu)
-        return RankOne(*(nu.take(0, axis) for axis in axes), unused)
+        return RankOne(*(nu.sum(axis) for axis in axes), unused)  # sharded as nu is
 
     def update(moment, x, decay, weight):
         axes = factored(x.shape)
@@ -248,7 +249,7 @@ def cover() -> Encoding:
 
     def init(p):
         nu = square_like(p)
-        return tuple(jnp.zeros(n, nu.dtype) for n in p.shape) or (nu,)
+        return tuple(nu.sum(_others(p.ndim, i)) for i in range(p.ndim)) or (nu,)
 
     def update(bounds, x, decay, weight):
         along = [

@@ -257,6 +257,29 @@ def test_sharding_stays(row):
             assert x.sharding.is_equivalent_to(over, x.ndim)
 
 
+EXPLICIT = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Explicit,))
+JOINS = (
+    "flatten(",
+    "stacked(",
+)  # leaves of different shardings cannot lie side by side
+REPEATS = "with_extra(qk_clip()"  # a vector of heads has no sharding of its own
+
+
+@over([row for row in ROWS if not str(row).startswith((*JOINS, REPEATS))])
+def test_explicit_sharding_is_part_of_a_type_that_stays(row):
+    with jax.set_mesh(EXPLICIT):
+        place = {"w": PartitionSpec("d"), "v": PartitionSpec(None, "d"), "b": None}
+        p = {"w": jnp.linspace(-1.0, 1.0, 8).reshape(4, 2), "b": jnp.arange(3.0)}
+        p |= {"v": jnp.cos(p["w"]).T}
+        for name, spec in place.items():
+            if spec is not None:
+                p[name] = jax.device_put(p[name], NamedSharding(EXPLICIT, spec))
+        state = row.tx.init(p)
+        u, new = jax.jit(row.tx.update)(jax.tree.map(jnp.cos, p), state, p)
+        for was, now in ((p, u), (state, new)):
+            assert jax.tree.map(jax.typeof, now) == jax.tree.map(jax.typeof, was)
+
+
 # 3. A value: it prints, compares, hashes, pickles; equal values share a trace.
 
 
