@@ -192,10 +192,12 @@ def lifted(stages: Stages) -> Pair:
             raise
 
     def update(
-        updates: PyTree, state: Any, params: PyTree = None, **extra: Any
+        updates: PyTree, state: Any, params: PyTree = None, **extra_args: Any
     ) -> tuple[PyTree, Any]:
         try:
-            words = rule.listen(params, extra) if extra or asks else NO_WORDS
+            words = NO_WORDS
+            if extra_args or asks:
+                words = rule.listen(params, extra_args)
             marks = None if stages.mask is None else stages.marks(updates, params)
             call = opened(updates, state, params, marks)
             plan = plans.get(call.types)

@@ -40,9 +40,9 @@ def inner_pair(tx: Any, name: str = "inner") -> Pair:
     update = pair.update
 
     def update_inner(
-        updates: PyTree, state: State, params: PyTree = None, **extra: Any
+        updates: PyTree, state: State, params: PyTree = None, **extra_args: Any
     ) -> tuple[PyTree, State]:
-        return update(updates, state, params, **passed_on(pair, extra))
+        return update(updates, state, params, **passed_on(pair, extra_args))
 
     return Pair(pair.init, update_inner, pair.scope, pair.extra_args, pair.parts)
 
@@ -78,18 +78,18 @@ def wrapper(
             return init(params)
 
     def update_fn(
-        updates: PyTree, state: State, params: PyTree = None, **extra: Any
+        updates: PyTree, state: State, params: PyTree = None, **extra_args: Any
     ) -> tuple[PyTree, State]:
         with naming(who):
-            if extra:
-                refuse_unknown(extra, taken)
+            if extra_args:
+                refuse_unknown(extra_args, taken)
             if state_type is not None:
                 check_fields(state, state_type)
-            for word in required - extra.keys():
+            for word in required - extra_args.keys():
                 raise needed(word)
             if needs_params and params is None:
                 raise needs_parameters()
-            return update(updates, state, params, **extra)
+            return update(updates, state, params, **extra_args)
 
     if scope is None:
         scope = joint(pair.scope for pair in around)

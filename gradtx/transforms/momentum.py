@@ -2,19 +2,19 @@
 
 from typing import NamedTuple
 
-from gradtx.core import Count, Mean, Pair, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Mean, Pair, entrywise, slots, transformation
 from gradtx.numerics import debias as total_weight, lerp
 from gradtx.values import Decay, DType
 
 
 class TraceState(NamedTuple):
-    count: Count
     trace: Mean  # the velocity v
+    count: Count = ZERO
 
 
 class EmaState(NamedTuple):
-    count: Count
-    ema: Mean  # the mean m
+    count: Count = ZERO
+    ema: Mean = None  # the mean m
 
 
 @transformation

@@ -6,8 +6,19 @@ from gradtx.wrappers.nesterov import NesterovState as NesterovState, nesterov
 from gradtx.wrappers.cautious import cautious
 
 # For some leaves
-from gradtx.wrappers.masked import MaskedState, freeze, masked, selective_transform
-from gradtx.wrappers.partition import PartitionState, multi_transform, partition
+from gradtx.wrappers.masked import (
+    MaskedNode,
+    MaskedState,
+    freeze,
+    masked,
+    selective_transform,
+)
+from gradtx.wrappers.partition import (
+    MultiTransformState,
+    PartitionState,
+    multi_transform,
+    partition,
+)
 
 # Steps that are not made
 from gradtx.wrappers.apply_if_finite import ApplyIfFiniteState, apply_if_finite
@@ -54,10 +65,12 @@ __all__ = [
     "nesterov",
     "cautious",
     # For some leaves
+    "MaskedNode",
     "MaskedState",
     "freeze",
     "masked",
     "selective_transform",
+    "MultiTransformState",
     "PartitionState",
     "multi_transform",
     "partition",
