@@ -257,6 +257,20 @@ def test_sharding_stays(row):
             assert x.sharding.is_equivalent_to(over, x.ndim)
 
 
+@every
+def test_shapes_make_a_state_of_shapes(row):
+    """`init` of `jax.ShapeDtypeStruct`s is what `jax.eval_shape` makes of it."""
+    made = row.tx.init(jax.eval_shape(params))
+    assert made == jax.eval_shape(row.tx.init, params())
+
+
+@every
+def test_hosts_read_the_signatures(row):
+    names = [[*inspect.signature(f).parameters] for f in row.tx]
+    if row.factory is not gradtx.GradientTransformation:
+        assert names == [["params"], ["updates", "state", "params", "extra_args"]]
+
+
 # 3. A value: it prints, compares, hashes, pickles; equal values share a trace.
 
 

@@ -185,7 +185,7 @@ def test_a_transformation_is_like_a_named_tuple():
     assert isinstance(other, gradtx.GradientTransformation)
     whole, half = (t.update(g, t.init(g))[0]["w"] for t in (tx, other))
     np.testing.assert_allclose(half, whole / 2)
-    with pytest.raises(ValueError, match="scale_by_adam.* has no b1 to replace"):
+    with pytest.raises(ValueError, match=r"scale_by_adam.* has no b1 to replace"):
         tx._replace(b1=0.5)
 
 

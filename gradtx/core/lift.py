@@ -25,6 +25,7 @@ from gradtx.core.stages import (
     Call,
     How,
     Marks,
+    NoState,
     Plan,
     Work,
     act,
@@ -187,6 +188,8 @@ class OnLeaves:
         acted = [i for i, g in enumerate(flat.leaves) if g is not None]
         state_type = self.rule.state_type(*[_type(flat.leaves[i]) for i in acted[:1]])
         check_fields(state, state_type)
+        if isinstance(state, NoState):
+            state_type = type(state)
         names, work = slots_of(state_type), []
         body, rates = self.rule.compiled(call.traced)
         # As arrays, once: of a Python number, each call for a leaf would make one.
@@ -268,6 +271,7 @@ class OnTrees:
         like = jax.tree.map(_type, updates if params is None else params)
         made = jax.eval_shape(self.rule.init, like)
         check_fields(state, made)
+        state_type = type(state if isinstance(state, NoState) else made)
         held = []
         for name, said in self.rule.slots(type(made)).items():
             known, place = getattr(made, name), getattr(places[1], name)
@@ -287,9 +291,9 @@ class OnTrees:
         outputs = jax.tree.leaves((places[0], held))
         dtypes = tuple(out_dtype(flat.leaves[i], ps[i]) for i in acted)
         on_tree = functools.partial(act, self.rule.body)
-        how = How(structure, dtypes, type(made))
+        how = How(structure, dtypes, state_type)
         work = Work("updates", on_tree, how, inputs, outputs, in_common=False)
-        return _plan(call, [work], type(made), {})
+        return _plan(call, [work], state_type, {})
 
 
 def _program(body: Body, adapter: Any) -> Act:
@@ -311,7 +315,8 @@ def _plan(
     call: Call, work: list[Work], state_type: Any, rates: Mapping[str, jax.Array]
 ) -> Plan:
     updates, state, _ = call.trees(range(len(call.leaves)))
-    count = state.count if "count" in state_type._fields else None
+    counts = "count" in state_type._fields and not issubclass(state_type, NoState)
+    count = state.count if counts else None
     return Plan(work, jax.tree.structure((updates, state)), count, rates)
 
 

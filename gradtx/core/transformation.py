@@ -21,6 +21,7 @@ from gradtx.core.precision import all_wide_enough, rounded
 from gradtx.core.rule import Rule
 from gradtx.core.stages import lifted
 from gradtx.trees import PyTree
+from gradtx.trees.like import made_of
 from gradtx.values import Misfit, Value, brief, calling, naming, recorded, wrong_type
 
 Params = PyTree
@@ -55,7 +56,11 @@ class GradientTransformation(Value):
 
     @property
     def update(self) -> "TransformUpdateExtraArgsFn":
-        """From updates and state to the transformed updates and the next state."""
+        """From updates and state to the transformed updates and the next state.
+
+        What keeps nothing and has constant hyperparameters, such as `clip(1.0)`, also
+        takes None, `()` or `EmptyState()` for its state, and gives that back.
+        """
         return self._made.update
 
     @property
@@ -218,7 +223,8 @@ def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -
     taken, exact = joint_extra_args(pairs), all(pair.exact for pair in pairs)
 
     def init(params: Params) -> Any:
-        return join([pair.init(params) for pair in pairs])
+        # Each by itself, but pairs of others, too, are to see arrays.
+        return made_of(lambda p: join([pair.init(p) for pair in pairs]), params)
 
     def update(
         updates: Updates, state: Any, params: Params = None, **extra_args: Any

@@ -27,6 +27,7 @@ from gradtx.core.pair import (
 from gradtx.numerics import as_array
 from gradtx.numerics.xla import either
 from gradtx.trees import PyTree
+from gradtx.trees.like import made_of
 from gradtx.values import calling, naming
 
 Extra = Mapping[str, Any]
@@ -75,7 +76,7 @@ def wrapper(
 
     def init_fn(params: PyTree) -> State:
         with naming(who):
-            return init(params)
+            return made_of(init, params)
 
     def update_fn(
         updates: PyTree, state: State, params: PyTree = None, **extra_args: Any

@@ -13,6 +13,27 @@ from gradtx.trees.flat import PyTree, Shape
 from gradtx.values import naming
 
 
+def made_of(init: Callable[[PyTree], Any], params: PyTree) -> Any:
+    """init(params); its shapes and dtypes where parameters are `ShapeDtypeStruct`s."""
+    leaves, structure = jax.tree.flatten(params)
+    abstract = [isinstance(x, jax.ShapeDtypeStruct) for x in leaves]
+    if not any(abstract):
+        return init(params)
+
+    def init_from(arrays: list[jax.Array]) -> Any:
+        there = iter(arrays)
+        return init(
+            structure.unflatten(
+                next(there) if hole else x
+                for x, hole in zip(leaves, abstract, strict=True)
+            )
+        )
+
+    return jax.eval_shape(
+        init_from, [x for x, hole in zip(leaves, abstract, strict=True) if hole]
+    )
+
+
 def size(tree: PyTree) -> int:
     """The number of entries."""
     return sum(math.prod(jnp.shape(x)) for x in jax.tree.leaves(tree))
