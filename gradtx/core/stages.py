@@ -235,7 +235,7 @@ def lifted(stages: Stages) -> Pair:
                 words = rule.listen(params, extra_args)
             marks = None if stages.mask is None else stages.marks(updates, params)
             given = state
-            if isinstance(state, tuple | None) and not state:
+            if state is None or (isinstance(state, tuple) and not state):
                 state = blank(rule, given)
             call = opened(updates, state, params, marks)
             plan = plans.get(call.types)

@@ -16,22 +16,17 @@ from gradtx.values import naming
 def made_of(init: Callable[[PyTree], Any], params: PyTree) -> Any:
     """init(params); its shapes and dtypes where parameters are `ShapeDtypeStruct`s."""
     leaves, structure = jax.tree.flatten(params)
-    abstract = [isinstance(x, jax.ShapeDtypeStruct) for x in leaves]
-    if not any(abstract):
+    at = [i for i, x in enumerate(leaves) if isinstance(x, jax.ShapeDtypeStruct)]
+    if not at:
         return init(params)
 
     def init_from(arrays: list[jax.Array]) -> Any:
-        there = iter(arrays)
-        return init(
-            structure.unflatten(
-                next(there) if hole else x
-                for x, hole in zip(leaves, abstract, strict=True)
-            )
-        )
+        filled = list(leaves)
+        for i, x in zip(at, arrays, strict=True):
+            filled[i] = x
+        return init(jax.tree.unflatten(structure, filled))
 
-    return jax.eval_shape(
-        init_from, [x for x, hole in zip(leaves, abstract, strict=True) if hole]
-    )
+    return jax.eval_shape(init_from, [leaves[i] for i in at])
 
 
 def size(tree: PyTree) -> int:
