@@ -337,7 +337,7 @@ def reads_the_count():
         (gradtx.clip_by_global_norm(as_slow), "max_norm changes with"),
         (gradtx.scale_by_learning_rate(as_slow), "step_size_fn changes with"),
         (gradtx.add_decayed_weights(as_slow), "weight_decay changes with"),
-        (gradtx.add_noise(0.1, 0.5, 0), "changes with the updates so far"),
+        (gradtx.add_noise(0.1, 0.5, 0), "but it changes with the updates so far"),
         (reads_the_count(), "it counts the updates"),
         (gradtx.scale_by_adam(), "expected the ScaleByAdamState that init"),
         (gradtx.trace(0.9), "expected the TraceState that init"),

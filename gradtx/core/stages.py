@@ -19,7 +19,7 @@ from gradtx.numerics.dtypes import are_in, in_dtype
 from gradtx.numerics.xla import in_common
 from gradtx.trees import Leaf, PyTree
 from gradtx.trees.like import made_of
-from gradtx.values import Misfit
+from gradtx.values import Misfit, Value
 from gradtx.values.errors import explain
 
 Words = Mapping[str, Any]  # extra arguments of `update`, by name
@@ -205,9 +205,11 @@ def blank(rule: Rule, given: Any) -> State:
         return given
     for name, hyper in rule.varying.items():
         if callable(hyper):
+            asked = isinstance(rule.who, Value) and name in rule.who.arguments
             raise Misfit(
-                f"the state is {given!r}, but {name} changes with the updates so far; "
-                f"expected the {state_type.__name__} that init(params) returns."
+                f"the state is {given!r}, but {name if asked else 'it'} changes with "
+                f"the updates so far; expected the {state_type.__name__} that "
+                "init(params) returns."
             )
     return _blank_type(state_type)(*[ZERO] * len(state_type._fields))
 
