@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from gradtx.core import Scope
 from gradtx.numerics import divide, norm_of
+from gradtx.numerics.shards import average
 
 __all__ = ["agreeing", "merge", "opposed", "summed", "with_norm_of", "with_sign_of"]
 
@@ -62,7 +63,7 @@ def agreeing(u: jax.Array, g: jax.Array) -> jax.Array:
     counts for 1e-3 at least. See `cautious`."""
     # Not `> 0`: what is not a number stays, and is seen.
     stays = jnp.logical_not((u * jnp.conj(g)).real <= 0)
-    part = jnp.mean(stays, dtype=u.real.dtype) if u.size else jnp.ones((), u.real.dtype)
+    part = average(stays.astype(u.real.dtype)) if u.size else jnp.ones((), u.real.dtype)
     return jnp.where(stays, u, jnp.zeros_like(u)) / jnp.maximum(part, 1e-3)
 
 

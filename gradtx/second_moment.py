@@ -6,7 +6,6 @@ that choice, as a value: `scale_by_adam(second_moment=second_moment.rank_one())`
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 
 from gradtx.core.roles import UNKNOWN, Axes, AxesOf, all_axes, square_like
 from gradtx.numerics import divide
+from gradtx.numerics.shards import average, whole_shape
 from gradtx.numerics.xla import greatest_along
 from gradtx.trees import Shape
 from gradtx.values import Misfit, Steps, Value, recorded
@@ -169,7 +169,7 @@ def blocks(number: Steps | None = None, axis: int = -1) -> Encoding:
             return full().update(nu, x, decay, weight)
         at, shape = cut(x.shape)
         others = tuple(i for i in range(len(shape)) if i != at)
-        nu = decay * nu + weight * _mean(x.reshape(shape), others)
+        nu = decay * nu + weight * average(x.reshape(shape), others)
         along = (1,) * at, (1,) * (x.ndim - at - 1)
         each = jnp.broadcast_to(nu[:, None], shape[at : at + 2])
         return each.reshape(*along[0], x.shape[at], *along[1]), nu
@@ -200,6 +200,7 @@ def rank_one(min_dim_size_to_factor: Steps = 128) -> Encoding:
 
     def factored(shape: Shape) -> tuple[int, int] | None:
         """The longest axis and the second longest."""
+        shape = whole_shape(shape)
         order = sorted(range(len(shape)), key=lambda axis: shape[axis])
         if len(shape) < 2 or shape[order[-2]] < min_dim_size_to_factor:
             return None
@@ -218,10 +219,10 @@ def rank_one(min_dim_size_to_factor: Steps = 128) -> Encoding:
             v, _ = full().update(moment.v, x, decay, weight)
             return v, moment._replace(v=v)
         longest, second = axes
-        row = decay * moment.v_row + weight * jnp.mean(x, longest)
-        col = decay * moment.v_col + weight * jnp.mean(x, second)
+        row = decay * moment.v_row + weight * average(x, (longest,))
+        col = decay * moment.v_col + weight * average(x, (second,))
         r, c = jnp.expand_dims(row, longest), jnp.expand_dims(col, second)
-        ratio = divide(r, jnp.mean(r, second, keepdims=True))
+        ratio = divide(r, average(r, (second,), keepdims=True))
         return ratio * c, moment._replace(v_row=row, v_col=col)
 
     def axes(shape: Shape) -> RankOne:
@@ -267,10 +268,10 @@ def _means(over: Callable[[Shape], tuple[int, ...]]) -> Encoding:
     """Means over these axes of a leaf of this shape."""
 
     def init(p):
-        return _mean(square_like(p), over(p.shape))
+        return average(square_like(p), over(p.shape))
 
     def update(nu, x, decay, weight):
-        nu = decay * nu + weight * _mean(x, over(x.shape))
+        nu = decay * nu + weight * average(x, over(x.shape))
         return jnp.expand_dims(nu, over(x.shape)), nu
 
     def axes(shape: Shape) -> Axes:
@@ -283,12 +284,6 @@ def _without(shape: Shape, *axes: int) -> Axes:
     """All axes but these, which may be counted from the end."""
     left_out = {axis % len(shape) for axis in axes} if shape else set()
     return Axes(i for i in range(len(shape)) if i not in left_out)
-
-
-def _mean(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-    """The mean over these axes; 0 of no entries."""
-    n = math.prod(x.shape[axis] for axis in axes)
-    return jnp.sum(x, axes) / max(n, 1)
 
 
 def _others(ndim: int, axis: int) -> tuple[int, ...]:

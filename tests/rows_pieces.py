@@ -27,6 +27,12 @@ ROWS = [
         parts=(gradtx.ema(0.9), gradtx.identity()),
     ),
     Row(gradtx.nesterov, parts=(gradtx.trace(0.9),)),
+    Row(
+        gradtx.across,
+        parts=(gradtx.lamb(0.1),),
+        other={"axis_names": "d"},
+        needs_params=True,
+    ),
     Row(gradtx.cautious, parts=(gradtx.scale_by_adam(),)),
     Row(gradtx.renorm, {"size": 0.3}, parts=("at most",)),
     Row(

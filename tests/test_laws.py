@@ -656,6 +656,26 @@ def test_a_restored_run_continues_bit_for_bit(row):
     chex.assert_trees_all_equal(again, whole[2:])
 
 
+# A finite gradient leaves finite updates and states, whatever its size.
+
+
+@every
+def test_one_large_gradient_is_not_the_end(row):
+    p, update = params(), jitted(row)
+    state = first = row.tx.init(p)
+    for i, g in enumerate(
+        itertools.islice(itertools.cycle(some_grads()), 3 * row.cycle)
+    ):
+        u, state = update(
+            gradtx.tree.scale(1e30 if i == row.cycle else 1.0, g), state, p
+        )
+        for new, old in zip(
+            *map(jax.tree.leaves, ((u, state), (p, first))), strict=True
+        ):
+            if jnp.issubdtype(new.dtype, jnp.inexact):
+                assert np.all(np.isfinite(new) | ~np.isfinite(old))
+
+
 # 9 and 11. What is declared is true. A chain declares nothing: its links do, and have
 # rows of their own.
 

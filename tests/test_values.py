@@ -283,7 +283,7 @@ def test_a_signature_is_short(function):
 
 def test_a_signature_says_names_and_defaults():
     assert str(inspect.signature(gradtx.clip_by_global_norm)) == (
-        "(max_norm: NonNegative) -> gradtx.GradientTransformation"
+        "(max_norm: Bound) -> gradtx.GradientTransformation"
     )
     assert str(inspect.signature(gradtx.scale_by_lion)) == (
         "(b1=0.9, b2=0.99, mu_dtype=None, *, mode='hard', smooth_beta=1.0) -> "

@@ -3,10 +3,14 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core.pair import Scope
+from gradtx.numerics.dtypes import kind
+from gradtx.numerics.shards import Spread
 from gradtx.trees import Flat, flatten, keystr
-from gradtx.trees.flat import shape_of
+from gradtx.trees.flat import Path, shape_of
 from gradtx.values import Misfit, wrong_type
 
 
@@ -22,20 +26,60 @@ def needed(word: str) -> Misfit:
 
 
 def check_fields(state: Any, expected: Any) -> None:
-    # By field names, not by type: a state restored from elsewhere will do.
-    if getattr(state, "_fields", None) != expected._fields:
-        name = getattr(expected, "__name__", type(expected).__name__)
+    # By field names, not by type: a state restored from elsewhere will do, but not one
+    # of ours that is another's.
+    wanted: Any = expected if isinstance(expected, type) else type(expected)
+    found = type(state)
+    ours = found.__module__.partition(".")[0] == wanted.__module__.partition(".")[0]
+    same = found.__name__ == wanted.__name__ or not ours
+    if getattr(state, "_fields", None) != wanted._fields or not same:
+        name = wanted.__name__
         raise wrong_type(
             f"the state is a {type(state).__name__}; expected the {name} that "
             "init(params) returns."
         )
 
 
+def check_given(updates: Any, params: Any) -> None:
+    """Refuse updates that are None as a whole, which a leaf without gradient may be."""
+    if updates is None and jax.tree.leaves(params):
+        raise wrong_type(
+            f"updates is None; expected a tree like params, a {type(params).__name__}. "
+            "Does the function that makes the gradients return them?"
+        )
+
+
+def check_spread(rule_scope: Scope, said: Spread, path: Path, *arrays: Any) -> None:
+    """Refuse a leaf that is a shard, if a rule would take it for the whole."""
+    unsaid = said.unsaid(*arrays)
+    if unsaid and rule_scope is not Scope.ENTRYWISE:
+        names = ", ".join(map(repr, sorted(unsaid)))
+        raise Misfit(
+            f"updates{keystr(path)} varies over {names} inside jax.shard_map, and its "
+            f"rule is {rule_scope}: say so with across(tx, {names}), or, where each "
+            f"device has a tree of its own, with across(tx, (), apart={names})."
+        )
+
+
+def form_of(x: Any) -> tuple[Any, int]:
+    """The shape of an array of a state, and of what kind its numbers are."""
+    dtype = getattr(x, "dtype", np.dtype(bool))
+    known = jnp.issubdtype(dtype, np.number)
+    return getattr(x, "shape", None), kind(dtype) if known else 0
+
+
 def check_slot(flat: Flat, i: int, name: str, entry: Any, expected: Any) -> None:
-    """Refuse what a state has for a leaf, if it is for one of another shape."""
+    """Refuse what a state has for a leaf, if it is for one of another shape or kind."""
     ours, theirs = (jax.tree.map(shape_of, x) for x in (entry, expected))
+    where = keystr(flat.paths[i])
+    if ours == theirs:
+        for x, like in zip(*map(jax.tree.leaves, (entry, expected)), strict=True):
+            if form_of(x) != form_of(like):
+                raise wrong_type(
+                    f"state.{name}{where} has dtype {x.dtype}; expected one like "
+                    f"{like.dtype}, for updates of dtype {flat.leaves[i].dtype}."
+                )
     if ours != theirs:
-        where = keystr(flat.paths[i])
         raise Misfit(
             f"updates{where} has shape {flat.leaves[i].shape}, but state.{name}{where} "
             f"is for another shape: {ours}, expected {theirs}."

@@ -14,7 +14,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.checks import check_fields, check_same, check_slot
+from gradtx.core.checks import (
+    check_fields,
+    check_given,
+    check_same,
+    check_slot,
+    check_spread,
+    form_of,
+)
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import out_dtype
 from gradtx.core.roles import PARAMETERS, Role, Slots, is_slot, slots_of
@@ -32,6 +39,7 @@ from gradtx.core.stages import (
     lifted,
     with_count,
 )
+from gradtx.numerics.shards import NOWHERE, Spread, spread, spread_as
 from gradtx.numerics.xla import LARGE
 from gradtx.trees import Flat, PyTree, flatten, keystr
 from gradtx.trees.checks import check_leaves, parameters_beside
@@ -158,13 +166,17 @@ class OnLeaves:
         known = self.rule.known_type
         if isinstance(self.rule.init, Slots) and not slots_of(known):
             self.rule.check_count(known)
+            for path, p in zip(flat.paths, flat.leaves, strict=True):
+                if p is not None:
+                    adapted(self.rule, path, self.rule.init)
             return with_count(known, {})
         states: list[State] = []
         for i, p in enumerate(flat.leaves):
             if p is not None:
                 init = adapted(self.rule, flat.paths[i], self.rule.init)
                 try:
-                    p = _owned(init(p), {id(p)})
+                    with spread_as(spread().of_leaf(flat.paths[i])):
+                        p = _owned(init(p), {id(p)})
                 except BaseException as error:
                     explain(error, self.rule.who, f"params{keystr(flat.paths[i])}")
                     raise
@@ -180,6 +192,7 @@ class OnLeaves:
 
     def checked(self, call: Call) -> Plan:
         updates, state, params = call.trees(call.leaves)
+        check_given(updates, params)
         places = call.trees(range(len(call.leaves)))
         flat, g_places = (
             check_leaves("updates", updates, call.marks),
@@ -205,14 +218,16 @@ class OnLeaves:
             if adapter is not None:
                 adapted(self.rule, flat.paths[i], self.rule.update)
             slots = [column[i] for column in columns]
-            if names and self.expected(adapter, _type(g)) != _forms(slots):
-                made = self._made(adapter, _type(g))
+            said = spread().of_leaf(flat.paths[i]) if spread() != NOWHERE else NOWHERE
+            check_spread(self.rule.scope, said, flat.paths[i], g, p)
+            if names and self.expected(adapter, _type(g), said) != _forms(slots):
+                made = self._made(adapter, _type(g), said)
                 for name, slot in zip(names, slots, strict=True):
                     check_slot(flat, i, name, slot, getattr(made, name))
             p_place = p_places[i] if self.rule.takes_params else None
             operands = (g_places.leaves[i], [column[i] for column in held], p_place)
             inputs, structure = jax.tree.flatten(operands)
-            how = How(structure, (out_dtype(g, p),), state_type)
+            how = How(structure, (out_dtype(g, p),), state_type, said)
             outputs = inputs if p_place is None else inputs[:-1]
             name = f"updates{keystr(flat.paths[i])}"
             small = g.size <= LARGE
@@ -220,13 +235,14 @@ class OnLeaves:
             work.append(Work(name, program, how, inputs, outputs, small))
         return _plan(call, work, state_type, rates)
 
-    def _expected(self, adapter: Any, like: jax.ShapeDtypeStruct) -> Any:
-        made = self._made(adapter, like)
+    def _expected(self, adapter: Any, like: jax.ShapeDtypeStruct, said: Spread) -> Any:
+        made = self._made(adapter, like, said)
         return _forms([getattr(made, name) for name in slots_of(type(made))])
 
-    def _made(self, adapter: Any, like: jax.ShapeDtypeStruct) -> State:
-        init = self.rule.init
-        return jax.eval_shape(adapter(self.rule, init) if adapter else init, like)
+    def _made(self, adapter: Any, like: jax.ShapeDtypeStruct, said: Spread) -> State:
+        made = adapter(self.rule, self.rule.init) if adapter else self.rule.init
+        with spread_as(said):  # by a function of its own, as JAX remembers others
+            return jax.eval_shape(functools.partial(made), like)
 
 
 class OnTrees:
@@ -261,6 +277,7 @@ class OnTrees:
 
     def checked(self, call: Call) -> Plan:
         updates, state, params = call.trees(call.leaves)
+        check_given(updates, params)
         places = call.trees(range(len(call.leaves)))
         flat = check_leaves("updates", updates, None)
         there = [g is not None for g in flat.leaves]
@@ -291,7 +308,10 @@ class OnTrees:
         outputs = jax.tree.leaves((places[0], held))
         dtypes = tuple(out_dtype(flat.leaves[i], ps[i]) for i in acted)
         on_tree = functools.partial(act, self.rule.body)
-        how = How(structure, dtypes, state_type)
+        for i in acted:
+            g, p, path = flat.leaves[i], ps[i], flat.paths[i]
+            check_spread(self.rule.scope, spread(), path, g, p)
+        how = How(structure, dtypes, state_type, spread()._replace(specs=()))
         work = Work("updates", on_tree, how, inputs, outputs, in_common=False)
         return _plan(call, [work], state_type, {})
 
@@ -348,6 +368,6 @@ def _type(x: jax.Array) -> jax.ShapeDtypeStruct:
 
 
 def _forms(slots: list[PyTree]) -> tuple[Any, list[Any]]:
-    """The structure of slots, and the shapes of their arrays."""
+    """The structure of slots, and the shapes and kinds of their arrays."""
     arrays, structure = jax.tree.flatten(slots)
-    return structure, [getattr(x, "shape", None) for x in arrays]
+    return structure, list(map(form_of, arrays))

@@ -13,6 +13,7 @@ from gradtx.core.checks import needed, needs_parameters
 from gradtx.core.pair import VOCABULARY, Scope, refuse_unknown
 from gradtx.core.roles import Slot, Slots, declared_slots
 from gradtx.numerics import is_real
+from gradtx.numerics.arithmetic import squarable
 from gradtx.numerics.dtypes import is_inexact
 from gradtx.trees import PyTree
 from gradtx.values import (
@@ -25,6 +26,7 @@ from gradtx.values import (
     naming,
     wrong_type,
 )
+from gradtx.values.arguments import is_zero
 from gradtx.values.errors import explain
 from gradtx.values.likeness import likeness
 
@@ -37,10 +39,17 @@ class Body:
     def __init__(self, rule: "Rule", constants: Hypers):
         self.name, self.scope, self.update = rule.name, rule.scope, rule.update
         self.takes_params, self.constants = rule.takes_params, constants
+        self.has_eps = rule.has_eps
         alike = likeness(self.update)
         self.is_plain = alike is not None  # so that it may be remembered
         numbers = tuple((n, type(c), c) for n, c in constants.items())
-        self._key = alike or self.update, self.scope, numbers
+        self._key = alike or self.update, self.scope, self.has_eps, numbers
+
+    def squarable(self, g: jax.Array) -> jax.Array:
+        """A gradient whose squares may be kept, and added up where the rule does so."""
+        if self.scope is Scope.ENTRYWISE:
+            return squarable(g, room=3, from_zero=not self.has_eps)
+        return squarable(g, from_zero=not self.has_eps)
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -88,6 +97,8 @@ class Rule:
         self.needed_words = {w for w in words if named[w] is inspect.Parameter.empty}
         constants = {n: h for n, h in bound.items() if _is_constant(h)}
         self.varying = {n: h for n, h in bound.items() if n not in constants}
+        eps = [bound.get(name, 0.0) for name in ("eps", "eps_root")]
+        self.has_eps = not all(map(is_zero, eps))
         self.rates = {n: h for n, h in constants.items() if self._is_rate(n, h)}
         fixed = {n: h for n, h in constants.items() if n not in self.rates}
         self.body, self.body_for_rates = Body(self, constants), Body(self, fixed)

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -12,10 +13,11 @@ import numpy as np
 from gradtx.core.checks import check_answer, check_same
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import dtype_within, narrow
-from gradtx.core.roles import ZERO, is_slot, slots_of
+from gradtx.core.roles import ZERO, has_squares, is_slot, slots_of
 from gradtx.core.rule import Body, Rule
 from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
 from gradtx.numerics.dtypes import are_in, in_dtype
+from gradtx.numerics.shards import NOWHERE, Spread, spread, spread_as
 from gradtx.numerics.xla import in_common
 from gradtx.trees import Leaf, PyTree
 from gradtx.trees.like import made_of
@@ -53,6 +55,7 @@ class How(NamedTuple):
     structure: Any  # of the gradients, the slots and the parameters
     dtypes: tuple[DTypeLike, ...]  # of the updates
     state_type: Any
+    spread: Spread  # over the devices
 
 
 class Work(NamedTuple):
@@ -102,7 +105,7 @@ def opened(updates: PyTree, state: State, params: PyTree, marks: Marks) -> Call:
             leaves[i] = x = jnp.asarray(x)
         found.append(x.aval if isinstance(x, jax.Array) else type(x))
     traced = any(isinstance(x, jax.core.Tracer) for x in leaves)
-    types = (structure, tuple(found), marks, traced)
+    types = (structure, tuple(found), marks, traced, spread())
     return Call(leaves, structure, marks, traced, types)
 
 
@@ -147,11 +150,16 @@ def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
     wide = arrays if are_in(real, arrays) else [widen(x, real) for x in arrays]
     if not are_in(real, hypers.values()):
         hypers = {name: widen(x, real) for name, x in hypers.items()}
+    n = len(how.dtypes)
+    if has_squares(how.state_type):
+        wide = [*map(body.squarable, wide[:n]), *wide[n:]]
     g, slots, p = how.structure.unflatten(wide)
     names = slots_of(how.state_type)
     state = with_count(how.state_type, dict(zip(names, slots, strict=True)), count)
     operands = (g, state, p) if body.takes_params else (g, state)
-    answer = body.update(*operands, **body.constants, **hypers, **words)
+    within = nullcontext() if how.spread == NOWHERE else spread_as(how.spread)
+    with within:
+        answer = body.update(*operands, **body.constants, **hypers, **words)
     out, new = check_answer(answer, how.state_type)
     structure: Any
     expected: Any
@@ -162,7 +170,6 @@ def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
         check_same(
             "state", new._replace(count=count) if count is not None else new, state
         )
-    n = len(how.dtypes)
     us = [narrow(as_array(x), d) for x, d in zip(news[:n], how.dtypes, strict=True)]
     olds = arrays[n : len(news)]
     return [

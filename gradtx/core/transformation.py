@@ -257,7 +257,9 @@ def _split(split: Any, state: Any, expected: int) -> Sequence[Any]:
             return states
     except (TypeError, KeyError):
         pass
+    several = isinstance(state, tuple | list)
+    found = f"{len(state)} parts" if several else f"a {type(state).__name__}"
     raise wrong_type(
-        f"the state is not that of this chain of {expected}; expected what "
-        "init(params) returns."
+        f"the state is not that of this chain of {expected}, but {found}; expected "
+        "what init(params) returns, as in update(updates, state, params)."
     )

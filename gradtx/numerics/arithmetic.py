@@ -108,6 +108,31 @@ def over_root(
     return over(x, jnp.maximum(root, eps) if place == "clamp" else root + eps)
 
 
+def squarable(x: jax.Array, room: int = 13, from_zero: bool = False) -> jax.Array:
+    """x, its finite entries within a range in which squares can be added up.
+
+    A square that overflows would make a mean of squares infinite for ever. As all that
+    is made of x sees the same bound, x / √x² is still its sign.
+
+    Args:
+      x: floating-point or complex numbers.
+      room: how many powers of two, squared, are left for sums of squares.
+      from_zero: whether entries that are not 0 stay as far from it, so that squares do
+        not vanish, also times a weight of 10⁻³; where no ε is large beside them.
+    """
+    half = jnp.finfo(x.dtype).maxexp // 2
+    most, least = 2.0 ** (half - 1 - room), 2.0 ** (8 - half)
+    if jnp.iscomplexobj(x):
+        size = jax.lax.stop_gradient(jnp.abs(x))
+        wanted = jnp.clip(size, least if from_zero else 0.0, most)
+        factor = divide(wanted, size).astype(x.dtype)
+        return jnp.where(jnp.isfinite(size) & (size != wanted), factor * x, x)
+    bounded = jnp.clip(x, -most, most)
+    if from_zero:
+        bounded = jnp.where(jnp.abs(x) < least, least * jnp.sign(x), bounded)
+    return jnp.where(jnp.isinf(x), x, bounded)
+
+
 def unbounded(x: jax.Array, bounded: jax.Array) -> jax.Array:
     """What a sign or a bound made of x, but x itself where that is NaN or infinite."""
     return jnp.where(jnp.isfinite(x), bounded, x)

@@ -10,6 +10,15 @@ from jax.typing import ArrayLike
 
 from gradtx.numerics.arithmetic import divide, sqrt
 from gradtx.numerics.dtypes import as_array, float_array, real_dtype, wide_dtype, widen
+from gradtx.numerics.shards import (
+    Spread,
+    entries,
+    greatest,
+    spread,
+    spread_as,
+    total,
+    varies_over,
+)
 from gradtx.numerics.xla import in_one_array, is_large
 
 Scales = tuple[jax.Array, jax.Array]  # down and up
@@ -32,16 +41,19 @@ def norm_of(arrays: Sequence[jax.Array]) -> jax.Array:
     wide = [float_array(x) for x in arrays]
     dtype = wide_dtype(*(x.dtype for x in wide))
     parts = [part for x in wide if x.size for part in _real_parts(x)]
-    return _norm([widen(x, dtype) for x in parts], dtype)
+    return _norm([widen(x, dtype) for x in parts], dtype, spread().names)
 
 
 def _real_parts(x: jax.Array) -> tuple[jax.Array, ...]:
     return (x.real, x.imag) if jnp.iscomplexobj(x) else (x,)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-@functools.partial(jax.jit, static_argnums=1)
-def _norm(arrays: list[jax.Array], dtype: Any) -> jax.Array:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _norm(arrays: list[jax.Array], dtype: Any, names: frozenset[str]) -> jax.Array:
+    if any(varies_over(x) & names for x in arrays):
+        with spread_as(Spread(names)):
+            return _norm_over_devices(arrays, *_scales(dtype))
     # Where a reduction is a kernel, further sums of what it reads cost nothing, and a
     # branch does; a CPU adds up computed entries slowly.
     return jax.lax.platform_dependent(
@@ -68,12 +80,28 @@ def _square(x: jax.Array, scale: jax.Array) -> jax.Array:
     return jax.lax.mul(y, y)
 
 
+def _norm_over_devices(
+    arrays: list[jax.Array], scales: Scales, least: jax.Array
+) -> jax.Array:
+    """In one pass: a branch would have to be the same on all devices."""
+    sums = jnp.zeros((3,), least.dtype)
+    for x in arrays:
+        squares = _square(x, jnp.ones((), x.dtype)), *(_square(x, s) for s in scales)
+        sums += jnp.stack([total(y) for y in squares])
+    return _root_of((sums[0], sums[1], sums[2]), scales, least)
+
+
 def _norm_in_one_pass(
     arrays: list[jax.Array], scales: Scales, least: jax.Array
 ) -> jax.Array:
     sums, shared = (jnp.zeros((), least.dtype),) * 3, tuple(in_one_array(scales))
     for group in _grouped(arrays):
         sums = _add_squares(sums, group, scales if is_large(group[0]) else shared)
+    return _root_of((sums[0], sums[1], sums[2]), scales, least)
+
+
+def _root_of(sums: Sums, scales: Scales, least: jax.Array) -> jax.Array:
+    """The norm by the sum of squares that is neither too large nor too small."""
     plain, down, up = sums
     norm = jnp.where(plain < least, jnp.sqrt(up) / scales[1], jnp.sqrt(plain))
     return jnp.where(jnp.isinf(plain), jnp.sqrt(down) / scales[0], norm)
@@ -124,12 +152,13 @@ def _squares(group: Group, scale: jax.Array | None = None) -> jax.Array:
 
 
 @_norm.defjvp
-def _norm_jvp(dtype: Any, primals: Any, tangents: Any) -> Any:
+def _norm_jvp(dtype: Any, names: Any, primals: Any, tangents: Any) -> Any:
     (arrays,), (changes,) = primals, tangents
-    norm = _norm(arrays, dtype)
+    norm = _norm(arrays, dtype, names)
     slope = jnp.zeros((), dtype)
-    for x, dx in zip(arrays, changes, strict=True):
-        slope += jnp.sum(divide(x, norm) * dx)
+    with spread_as(Spread(names)):
+        for x, dx in zip(arrays, changes, strict=True):
+            slope += total(divide(x, norm) * dx)
     return norm, slope
 
 
@@ -177,9 +206,9 @@ def norm_along(x: jax.Array, axis: Any) -> jax.Array:
     neither overflow nor underflow; the derivative at 0 is 0.
     """
     x = jnp.abs(float_array(x))
-    largest = jnp.max(x, axis, keepdims=True, initial=0)
+    largest = greatest(jax.lax.stop_gradient(x), axis, keepdims=True)
     scale = jax.lax.stop_gradient(_power_of_two(largest))
-    return scale * sqrt(jnp.sum(jnp.square(x / scale), axis, keepdims=True))
+    return scale * sqrt(total(jnp.square(x / scale), axis, keepdims=True))
 
 
 def global_norm(updates: Any) -> jax.Array:
@@ -253,7 +282,7 @@ def safe_root_mean_squares(x: ArrayLike, min_rms: ArrayLike) -> jax.Array:
       A scalar, in float32 or better.
     """
     x = float_array(x)
-    root = jnp.asarray(max(x.size, 1) ** 0.5, real_dtype(x.dtype))
+    root = jnp.asarray(max(entries(x), 1) ** 0.5, real_dtype(x.dtype))
     rms = norm_of([x]) / root
     least = jnp.asarray(min_rms, rms.dtype)
     return jnp.where(rms <= least, least, rms)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.numerics.arithmetic import lerp, over_root, sqrt
+from gradtx.numerics.shards import greatest
 from gradtx.values import is_number
 
 T = TypeVar("T")
@@ -100,7 +101,7 @@ def greatest_along(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     A maximum over no axis, max(x, 0), would be computed again where it is read, from a
     copy of the old bound.
     """
-    return jnp.max(x, axes, initial=0) if axes else x
+    return greatest(x, axes) if axes else x
 
 
 def either(condition: Any, yes: Callable[[], T], no: Callable[[], T]) -> T:

@@ -10,7 +10,7 @@ from gradtx.transforms.momentum import ema
 from gradtx.transforms.param_scale import scale_by_param_block_rms
 from gradtx.transforms.scaling import scale, scale_by_schedule
 from gradtx.trees import Mask
-from gradtx.values import Decay, DType, LearningRate, NonNegative, Steps, checked
+from gradtx.values import Bound, Decay, DType, LearningRate, NonNegative, Steps, checked
 
 
 @checked
@@ -20,7 +20,7 @@ def adafactor(
     decay_rate: NonNegative = 0.8,
     decay_offset: NonNegative = 0,
     multiply_by_parameter_scale: bool = True,
-    clipping_threshold: NonNegative | None = 1.0,
+    clipping_threshold: Bound | None = 1.0,
     momentum: Decay | None = None,
     dtype_momentum: DType | None = jnp.float32,
     weight_decay_rate: NonNegative | None = None,

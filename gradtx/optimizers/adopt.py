@@ -3,7 +3,7 @@
 from gradtx.core import GradientTransformation, chain
 from gradtx.transforms.adopt import fourth_root, scale_by_adopt
 from gradtx.transforms.scaling import scale_by_schedule
-from gradtx.values import Decay, DType, LearningRate, NonNegative, checked
+from gradtx.values import Bound, Decay, DType, LearningRate, NonNegative, checked
 
 
 @checked
@@ -16,7 +16,7 @@ def adopt(
     *,
     nesterov: bool = False,
     use_clipping: bool = True,
-    clip_value_fn: NonNegative = fourth_root,
+    clip_value_fn: Bound = fourth_root,
 ) -> GradientTransformation:
     """ADOPT: the mean of gradients that were divided, by what was known before.
 

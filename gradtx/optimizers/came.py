@@ -5,7 +5,7 @@ from gradtx.regularizers import add_decayed_weights
 from gradtx.transforms.came import scale_by_came
 from gradtx.transforms.scaling import scale_by_schedule
 from gradtx.trees import Mask
-from gradtx.values import Decay, LearningRate, NonNegative, checked
+from gradtx.values import Bound, Decay, LearningRate, NonNegative, checked
 
 
 @checked
@@ -16,7 +16,7 @@ def came(
     b3: Decay = 0.9999,
     eps: NonNegative = 1e-30,
     eps_instability: NonNegative = 1e-16,
-    threshold: NonNegative = 1.0,
+    threshold: Bound = 1.0,
     weight_decay: NonNegative = 0.0,
     mask: Mask | None = None,
 ) -> GradientTransformation:

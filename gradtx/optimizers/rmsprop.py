@@ -1,7 +1,7 @@
 """RMSProp."""
 
-from gradtx.core import GradientTransformation, chain, identity
-from gradtx.transforms.momentum import trace
+from gradtx.core import GradientTransformation, chain
+from gradtx.transforms.momentum import momentum_if_any
 from gradtx.transforms.rmsprop import scale_by_rms, scale_by_stddev
 from gradtx.transforms.scaling import scale_by_schedule
 from gradtx.values import Decay, LearningRate, NonNegative, NonNegativeConstant, checked
@@ -29,7 +29,7 @@ def rmsprop(
       decay, eps, initial_scale, eps_in_sqrt, bias_correction: see `scale_by_rms`.
       centered: divide by the standard deviation instead (see `scale_by_stddev`).
       momentum: of the scaled steps, in [0, 1), or None for none (see `trace`).
-      nesterov: whether the momentum looks ahead.
+      nesterov: whether the momentum looks ahead; refused without one.
 
     Equals:
       Optax's and Keras's; PyTorch's with `decay=0.99, eps_in_sqrt=False`.
@@ -38,5 +38,5 @@ def rmsprop(
     return chain(
         scale_by_root(decay, eps, initial_scale, eps_in_sqrt, bias_correction),
         scale_by_schedule(learning_rate, flip_sign=True),
-        identity() if momentum is None else trace(momentum, nesterov),
+        momentum_if_any(momentum, nesterov),
     )

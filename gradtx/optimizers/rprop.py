@@ -3,7 +3,7 @@
 from gradtx.core import GradientTransformation, chain
 from gradtx.transforms.rprop import scale_by_rprop
 from gradtx.transforms.scaling import scale
-from gradtx.values import Decay, NonNegative, NonNegativeConstant, checked
+from gradtx.values import Bound, Decay, NonNegative, NonNegativeConstant, checked
 
 
 @checked
@@ -12,7 +12,7 @@ def rprop(
     eta_minus: Decay = 0.5,
     eta_plus: NonNegative = 1.2,
     min_step_size: NonNegative = 1e-6,
-    max_step_size: NonNegative = 50.0,
+    max_step_size: Bound = 50.0,
 ) -> GradientTransformation:
     """Rprop: W ← W − Δ sign(g), where each entry's Δ grows while its sign stays.
 

@@ -1,7 +1,7 @@
 """Gradient descent, with momentum."""
 
-from gradtx.core import GradientTransformation, chain, identity
-from gradtx.transforms.momentum import trace
+from gradtx.core import GradientTransformation, chain
+from gradtx.transforms.momentum import momentum_if_any
 from gradtx.transforms.scaling import scale_by_schedule
 from gradtx.values import Decay, DType, LearningRate, checked
 
@@ -18,15 +18,13 @@ def sgd(
     Args:
       learning_rate: α >= 0.
       momentum: ρ in [0, 1), or None for none (see `trace`).
-      nesterov: whether the momentum looks ahead.
+      nesterov: whether the momentum looks ahead; refused without one.
       accumulator_dtype: the dtype of v.
 
     Equals:
       Optax's, and `torch.optim.SGD` with `dampening=0`.
     """
     return chain(
-        identity()
-        if momentum is None
-        else trace(momentum, nesterov, accumulator_dtype),
+        momentum_if_any(momentum, nesterov, accumulator_dtype),
         scale_by_schedule(learning_rate, flip_sign=True),
     )

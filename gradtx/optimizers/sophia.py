@@ -6,6 +6,7 @@ from gradtx.transforms.hutchinson import HUTCHINSON
 from gradtx.transforms.scaling import scale_by_schedule
 from gradtx.trees import Mask
 from gradtx.values import (
+    Bound,
     Decay,
     DType,
     LearningRate,
@@ -26,7 +27,7 @@ def sophia(
     weight_decay: NonNegative = 1e-4,
     weight_decay_mask: Mask | None = None,
     gamma: NonNegative = 0.01,
-    clip_threshold: NonNegative | None = 1.0,
+    clip_threshold: Bound | None = 1.0,
     update_interval: Steps = 10,
     hessian_diagonal_fn: GradientTransformation = HUTCHINSON,
     mu_dtype: DType | None = None,

@@ -5,7 +5,15 @@ from gradtx.optimizers.parts import decay_if_any
 from gradtx.transforms.scaling import scale_by_schedule
 from gradtx.transforms.spam import scale_by_spam
 from gradtx.trees import Mask
-from gradtx.values import Decay, LearningRate, NonNegative, Steps, StepsOrZero, checked
+from gradtx.values import (
+    Bound,
+    Decay,
+    LearningRate,
+    NonNegative,
+    Steps,
+    StepsOrZero,
+    checked,
+)
 
 
 @checked
@@ -14,7 +22,7 @@ def spam(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-6,
-    threshold: NonNegative = 5000.0,
+    threshold: Bound = 5000.0,
     reset_every: Steps = 500,
     warmup_steps: StepsOrZero = 150,
     weight_decay: NonNegative | None = None,

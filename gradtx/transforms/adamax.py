@@ -1,12 +1,19 @@
 """AdaMax: Adam with a decaying maximum."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 
-from gradtx.core import Pair, entrywise, slots, transformation
-from gradtx.core.roles import Role
+from gradtx.core import ZERO, Count, Mean, Pair, entrywise, slots, transformation
+from gradtx.core.roles import Scale
 from gradtx.numerics import debias, divide, lerp
-from gradtx.transforms.adam import ScaleByAdamState
 from gradtx.values import Decay, NonNegative
+
+
+class ScaleByAdamaxState(NamedTuple):
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Scale = None  # decaying maximum of the gradient's size
 
 
 @transformation
@@ -35,6 +42,4 @@ def scale_by_adamax(
         nu = jnp.maximum(b2 * s.nu, jnp.abs(g) + eps)
         return divide(mu / c1, nu), s._replace(mu=mu, nu=nu)
 
-    return entrywise(
-        slots(ScaleByAdamState, roles={"nu": Role.SCALE}), update, c1=debias(b1)
-    )
+    return entrywise(slots(ScaleByAdamaxState), update, c1=debias(b1))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from gradtx.core import ZERO, Count, Mean, Pair, Square, leafwise, slots, transformation
 from gradtx.numerics import abs_sq, debias, divide, lerp, over_root
 from gradtx.numerics.norms import norm_along
+from gradtx.numerics.shards import entries, greatest, total
 from gradtx.values import Decay, Hyper, NonNegative, refuse
 
 
@@ -121,17 +122,17 @@ def _projected(p, g, step, unit_axis, *, eps, weight_decay, delta, wd_ratio):
     every = tuple(range(p.ndim))
     out, decay = step, jnp.asarray(weight_decay, step.real.dtype)
     for axes in (every, every[1:] if unit_axis == 0 else every[:-1]):
-        entries = max(math.prod(p.shape[a] for a in axes), 1)
+        n = max(entries(p, axes), 1)
         lengths = (jnp.maximum(norm_along(x, axes), eps) for x in (p, g))
         cosine = divide(jnp.abs(_inner(p, g, axes)), math.prod(lengths))
-        free = jnp.max(cosine, initial=0) < delta / math.sqrt(entries)
+        free = greatest(cosine) < delta / math.sqrt(n)
         out = jnp.where(free, _across(p, step, axes, eps), out)
         decay = jnp.where(free, weight_decay * wd_ratio, decay)
     return out + decay.astype(p.dtype) * p
 
 
 def _inner(x, y, axes):
-    return jnp.sum((x.conj() * y).real, axes, keepdims=True)
+    return total((x.conj() * y).real, axes, keepdims=True)
 
 
 def _across(p, u, axes, eps=0.0):

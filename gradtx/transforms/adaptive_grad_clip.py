@@ -1,6 +1,5 @@
 """AGC: each unit's gradient clipped in proportion to its weights."""
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -9,9 +8,10 @@ from jax.typing import ArrayLike
 
 from gradtx.core import ZERO, Count, Pair, leafwise, slots, transformation
 from gradtx.numerics import as_array, sqrt, wide_dtype, widen
+from gradtx.numerics.shards import entries, greatest, total
 from gradtx.transforms.clipping import shrinkage
 from gradtx.trees import flatten
-from gradtx.values import Misfit, NonNegative, naming, refuse
+from gradtx.values import Bound, Misfit, NonNegative, naming, refuse
 
 
 class AdaptiveGradClipState(NamedTuple):
@@ -20,7 +20,7 @@ class AdaptiveGradClipState(NamedTuple):
 
 @transformation
 def adaptive_grad_clip(
-    clipping: NonNegative, eps: NonNegative = 1e-3, axis: Any = None
+    clipping: Bound, eps: NonNegative = 1e-3, axis: Any = None
 ) -> Pair:
     """Clip each unit's gradient in proportion to its weights: AGC.
 
@@ -76,16 +76,16 @@ def unitwise_norm(x: ArrayLike, axis: Any = None) -> jax.Array:
     x = as_array(x)
     axis = _unit_axes(x, axis)
     size = jnp.abs(widen(x, wide_dtype(x.dtype)))
-    largest = jax.lax.stop_gradient(jnp.max(size, axis, keepdims=True, initial=0))
+    largest = greatest(jax.lax.stop_gradient(size), axis, keepdims=True)
     # Divided by the largest, no square overflows, nor does the greatest underflow.
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
-    norm = scale * sqrt(jnp.sum((size / scale) ** 2, axis, keepdims=True))
+    norm = scale * sqrt(total((size / scale) ** 2, axis, keepdims=True))
     return jnp.broadcast_to(norm, x.shape)
 
 
 def unit_size(x: jax.Array, axis: Any = None) -> int:
     """The number of entries of a unit, as `unitwise_norm` has it."""
-    return math.prod(x.shape[a] for a in _unit_axes(x, axis))
+    return entries(x, _unit_axes(x, axis))
 
 
 def _unit_axes(x: jax.Array, axis: Any) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from gradtx.core import Pair, entrywise, slots, transformation
 from gradtx.core.roles import Role
 from gradtx.numerics import abs_sq, lerp, over_root, safe_increment, unbounded
 from gradtx.transforms.adam import ScaleByAdamState
-from gradtx.values import Decay, DType, NonNegative
+from gradtx.values import Bound, Decay, DType, NonNegative
 
 
 def fourth_root(count: jax.Array) -> jax.Array:
@@ -24,7 +24,7 @@ def scale_by_adopt(
     *,
     nesterov: bool = False,
     use_clipping: bool = True,
-    clip_value_fn: NonNegative = fourth_root,
+    clip_value_fn: Bound = fourth_root,
 ) -> Pair:
     """Adam whose mean is of gradients already divided, by what was known before: ADOPT.
 

@@ -19,7 +19,7 @@ from gradtx.numerics import abs_sq, divide, lerp, sqrt
 from gradtx.numerics.norms import safe_root_mean_squares
 from gradtx.second_moment import Encoding, rank_one
 from gradtx.transforms.clipping import shrinkage
-from gradtx.values import Decay, NonNegative, Steps
+from gradtx.values import Bound, Decay, NonNegative, Steps
 
 
 class ScaleByCAMEState(NamedTuple):
@@ -36,7 +36,7 @@ def scale_by_came(
     b3: Decay = 0.9999,
     eps: NonNegative = 1e-30,
     eps_instability: NonNegative = 1e-16,
-    threshold: NonNegative = 1.0,
+    threshold: Bound = 1.0,
     min_dim_size_to_factor: Steps = 1,
 ) -> Pair:
     """Adafactor's step, slowed where it varies: CAME.

@@ -1,8 +1,7 @@
 """An update without its mean."""
 
-import jax.numpy as jnp
-
 from gradtx.core import Pair, init_empty_state, leafwise, transformation
+from gradtx.numerics.shards import average
 from gradtx.values import refuse
 
 
@@ -34,6 +33,6 @@ def centralize(unit_axis: int = 0) -> Pair:
         if g.ndim < 2:
             return g, s
         fan_in = tuple(range(1, g.ndim) if unit_axis == 0 else range(g.ndim - 1))
-        return g - jnp.mean(g, fan_in, keepdims=True), s
+        return g - average(g, fan_in, keepdims=True), s
 
     return leafwise(init_empty_state, update)

@@ -18,7 +18,7 @@ from gradtx.core import (
 from gradtx.numerics import norm_of
 from gradtx.numerics.dtypes import in_dtype
 from gradtx.numerics.norms import safe_root_mean_squares
-from gradtx.values import NonNegative
+from gradtx.values import Bound
 
 
 class ClipState(NamedTuple):
@@ -34,14 +34,14 @@ class ClipByBlockRmsState(NamedTuple):
 
 
 @transformation
-def clip(max_delta: NonNegative) -> Pair:
+def clip(max_delta: Bound) -> Pair:
     """Clip each entry: u = min(max(g, −δ), δ); of a complex entry, both parts.
 
     Args:
-      max_delta: δ >= 0.
+      max_delta: δ >= 0; infinite for no bound.
 
     Raises:
-      TypeError, ValueError: if δ is negative or not finite.
+      TypeError, ValueError: if δ is negative or NaN.
 
     Equals:
       Optax's.
@@ -59,7 +59,7 @@ def clip(max_delta: NonNegative) -> Pair:
 
 
 @transformation
-def clip_by_global_norm(max_norm: NonNegative) -> Pair:
+def clip_by_global_norm(max_norm: Bound) -> Pair:
     """Shrink the whole update to a norm of at most c: u = g · min(1, c / ‖g‖).
 
     The norm is that of all leaves together, in float32 or better, safe against
@@ -67,10 +67,10 @@ def clip_by_global_norm(max_norm: NonNegative) -> Pair:
     neither is hidden.
 
     Args:
-      max_norm: c >= 0.
+      max_norm: c >= 0; infinite for no bound.
 
     Raises:
-      TypeError, ValueError: if c is negative or not finite.
+      TypeError, ValueError: if c is negative or NaN.
 
     Equals:
       Optax's; `torch.nn.utils.clip_grad_norm_` adds 1e-6 to the norm.
@@ -91,14 +91,14 @@ def clip_by_global_norm(max_norm: NonNegative) -> Pair:
 
 
 @transformation
-def clip_by_block_rms(threshold: NonNegative) -> Pair:
+def clip_by_block_rms(threshold: Bound) -> Pair:
     """Shrink each leaf to a root mean square of at most d: u = g · min(1, d / rms(g)).
 
     Args:
-      threshold: d >= 0.
+      threshold: d >= 0; infinite for no bound.
 
     Raises:
-      TypeError, ValueError: if d is negative or not finite.
+      TypeError, ValueError: if d is negative or NaN.
 
     Equals:
       Optax's.

@@ -19,6 +19,7 @@ from gradtx.core import (
 )
 from gradtx.core.roles import point_like, scalar_like
 from gradtx.numerics import divide, sqrt
+from gradtx.numerics.arithmetic import squarable
 from gradtx.numerics.norms import global_norm
 from gradtx.trees import norm
 from gradtx.trees.arithmetic import scale, sub
@@ -95,6 +96,7 @@ def scale_by_dog(init_step: InitStep, eps: NonNegative = 1e-8) -> Pair:
 
     def update(gs, s, ps, *, init_step, eps):
         r = jnp.maximum(s.max_dist, sqrt(norm(sub(ps, s.init_params), squared=True)))
+        gs = jax.tree.map(squarable, gs)
         total = s.sum_sq_norm_grads + norm(gs, squared=True)
         rate = divide(r, sqrt(total + eps))
         if kind == "learning_rate":
@@ -135,6 +137,7 @@ def scale_by_dowg(
     def update(gs, s, ps, *, eps):
         distance = norm(sub(ps, s.init_params), squared=True)
         r = jnp.maximum(s.estim_sq_dist, distance)
+        gs = jax.tree.map(squarable, gs)
         total = s.weighted_sq_norm_grads + r * norm(gs, squared=True)
         rate = divide(r, sqrt(total) + eps)
         return scale(rate, gs), s._replace(

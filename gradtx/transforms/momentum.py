@@ -1,10 +1,21 @@
 """Momentum: a step that remembers the steps before."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from gradtx.core import ZERO, Count, Mean, Pair, entrywise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    GradientTransformation,
+    Mean,
+    Pair,
+    entrywise,
+    identity,
+    slots,
+    transformation,
+)
 from gradtx.numerics import debias as total_weight, lerp
-from gradtx.values import Decay, DType
+from gradtx.values import Decay, DType, refuse
+from gradtx.values.arguments import Fraction
 
 
 class TraceState(NamedTuple):
@@ -19,7 +30,7 @@ class EmaState(NamedTuple):
 
 @transformation
 def trace(
-    decay: Decay, nesterov: bool = False, accumulator_dtype: DType | None = None
+    decay: Fraction, nesterov: bool = False, accumulator_dtype: DType | None = None
 ) -> Pair:
     """Heavy-ball momentum: v_t = ρ v_{t−1} + g_t, and u_t = v_t.
 
@@ -27,7 +38,7 @@ def trace(
     in `ema`: it tends to g / (1 − ρ) under a constant gradient.
 
     Args:
-      decay: ρ in [0, 1), often 0.9 or 0.99.
+      decay: ρ in [0, 1], often 0.9 or 0.99; with 1, v is the sum of all gradients.
       nesterov: whether to look ahead.
       accumulator_dtype: the dtype of v; the parameters' by default, >= float32.
 
@@ -44,6 +55,21 @@ def trace(
         return g + decay * v if nesterov else v, s._replace(trace=v)
 
     return entrywise(slots(TraceState, trace=accumulator_dtype), update)
+
+
+def momentum_if_any(
+    momentum: Any, nesterov: bool, accumulator_dtype: Any = None
+) -> GradientTransformation:
+    """The trace that is a part of an optimizer, or nothing where its decay is None.
+
+    Raises:
+      ValueError: if there is none to look ahead.
+    """
+    if momentum is not None:
+        return trace(momentum, nesterov, accumulator_dtype)
+    if nesterov:
+        raise refuse("nesterov", nesterov, "False without a momentum")
+    return identity()
 
 
 @transformation

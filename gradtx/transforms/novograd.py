@@ -16,6 +16,7 @@ from gradtx.core import (
 )
 from gradtx.numerics import abs_sq, divide, sqrt
 from gradtx.numerics.arithmetic import is_first
+from gradtx.numerics.shards import entries
 from gradtx.second_moment import one_per_leaf
 from gradtx.values import Decay, DType, NonNegative
 from gradtx.values.arguments import is_zero
@@ -62,7 +63,7 @@ def scale_by_novograd(
 
     def update(g, s, p=None, *, b1, b2, eps, eps_root, weight_decay, is_first):
         b2 = jnp.where(is_first, 0, b2)
-        v, nu = second_moment.update(s.nu, g.size * abs_sq(g), b2, 1 - b2)
+        v, nu = second_moment.update(s.nu, entries(g) * abs_sq(g), b2, 1 - b2)
         m = b1 * s.mu + divide(g, sqrt(v + eps_root) + eps)
         m = m + weight_decay * p if decays else m
         return m, s._replace(mu=m, nu=nu)

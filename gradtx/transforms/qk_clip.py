@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from gradtx.core import ZERO, Count, Pair, slots, transformation, treewise
 from gradtx.numerics import as_array, divide
 from gradtx.trees import flatten, keystr
-from gradtx.values import Misfit, NonNegative
+from gradtx.values import Bound, Misfit
 from gradtx.values.arguments import Fraction
 
 
@@ -17,7 +17,7 @@ class QkClipState(NamedTuple):
 
 @transformation
 def qk_clip(
-    threshold: NonNegative = 100.0, exponent: Fraction = 0.5, *, head_axis: int = -1
+    threshold: Bound = 100.0, exponent: Fraction = 0.5, *, head_axis: int = -1
 ) -> Pair:
     """Shrink the query and key weights of the heads whose logits are too large.
 

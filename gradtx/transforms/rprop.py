@@ -1,6 +1,6 @@
 """Rprop: a step size for each entry, which grows while the sign stays."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,15 @@ from gradtx.core import ZERO, Count, Other, Pair, entrywise, slots, transformati
 from gradtx.core.roles import Scale
 from gradtx.numerics import unbounded
 from gradtx.numerics.xla import clipped_choice
-from gradtx.values import Decay, NonNegative, NonNegativeConstant, wrong_type
+from gradtx.values import (
+    Bound,
+    Decay,
+    NonNegative,
+    NonNegativeConstant,
+    is_number,
+    refuse,
+    wrong_type,
+)
 
 
 class ScaleByRpropState(NamedTuple):
@@ -24,7 +32,7 @@ def scale_by_rprop(
     eta_minus: Decay = 0.5,
     eta_plus: NonNegative = 1.2,
     min_step_size: NonNegative = 1e-6,
-    max_step_size: NonNegative = 50.0,
+    max_step_size: Bound = 50.0,
 ) -> Pair:
     """A step size for each entry, which grows while the gradient keeps its sign: Rprop.
 
@@ -51,6 +59,9 @@ def scale_by_rprop(
       Riedmiller and Braun, 1993, "A direct adaptive method for faster backpropagation
       learning: the RPROP algorithm".
     """
+    ends: Any = (min_step_size, max_step_size)
+    if all(map(is_number, ends)) and ends[0] > ends[1]:
+        raise refuse("max_step_size", ends[1], f">= min_step_size, {ends[0]}")
     start = slots(ScaleByRpropState, step_sizes=learning_rate)
 
     def init(p: jax.Array) -> ScaleByRpropState:

@@ -16,7 +16,7 @@ from gradtx.core import (
     transformation,
 )
 from gradtx.numerics import abs_sq, debias, lerp, over_root, sqrt
-from gradtx.values import Decay, NonNegative, Steps, StepsOrZero, one_of
+from gradtx.values import Bound, Decay, NonNegative, Steps, StepsOrZero, one_of
 
 
 class ScaleBySpamState(NamedTuple):
@@ -30,7 +30,7 @@ def scale_by_spam(
     b1: Decay = 0.9,
     b2: Decay = 0.999,
     eps: NonNegative = 1e-6,
-    threshold: NonNegative = 5000.0,
+    threshold: Bound = 5000.0,
     reset_every: Steps = 500,
     warmup_steps: StepsOrZero = 150,
     clip_after: StepsOrZero = 20,

@@ -24,6 +24,7 @@ from gradtx.numerics.dtypes import (
     float_of,
     library,
 )
+from gradtx.numerics.shards import total
 from gradtx.trees.flat import PyTree, flatten, keystr, map_matching
 from gradtx.values import naming
 
@@ -170,13 +171,17 @@ def sum(tree: PyTree, associative_reduction: bool = False) -> jax.Array:
       tree: any tree; the sum of none is 0.
       associative_reduction: add the leaves' sums in pairs, not one after another.
     """
-    parts = _promoted(library([x]).sum(_widened(x)) for x in jax.tree.leaves(tree))
+    parts = _promoted(_total(_widened(x)) for x in jax.tree.leaves(tree))
     if not parts:
         return jnp.asarray(0.0)
     if associative_reduction:
         total: Any = jax.tree.reduce_associative(operator.add, parts)
         return total
     return functools.reduce(operator.add, parts)
+
+
+def _total(x: Any) -> Any:
+    return x.sum() if library([x]) is np else total(x)
 
 
 def max(tree: PyTree) -> jax.Array:
@@ -201,7 +206,7 @@ def vdot(tree_x: PyTree, tree_y: PyTree) -> jax.Array:
 
     def dot(x: Any, y: Any) -> Any:
         x, y = map(_widened, _promoted([x, y]))
-        return (x.conj() * y).sum()
+        return _total(x.conj() * y)
 
     return sum(map_matching(dot, "vdot", _PAIR, tree_x, tree_y))
 

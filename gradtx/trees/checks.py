@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from gradtx.numerics import as_array
 from gradtx.numerics.dtypes import is_inexact
@@ -55,11 +56,22 @@ def parameters_beside(
         none = [None] * len(flat.leaves)
         return none, none
     ps = flat.match(params, "updates", "params")
+    if len(ps) == 1 and ps[0] is params and not jax.tree_util.all_leaves([params]):
+        raise wrong_type(
+            f"updates is {brief(flat.tree)}, but params is a {type(params).__name__}; "
+            "expected a tree like it."
+        )
     for i, (g, p) in enumerate(zip(flat.leaves, ps, strict=True)):
         known = isinstance(p, jax.Array) and is_inexact(p.dtype)
         if g is not None and not (known and p.shape == g.shape):
             ps[i] = check_leaf("params", flat.paths[i], p)
             flat.check_shape(i, g, ps[i], "updates", "params")
+        if g is not None and jnp.iscomplexobj(g) and not jnp.iscomplexobj(ps[i]):
+            where = keystr(flat.paths[i])
+            raise wrong_type(
+                f"updates{where} has dtype {g.dtype}, but params{where} has dtype "
+                f"{ps[i].dtype}; expected real numbers."
+            )
     return ps, flat.structure.flatten_up_to(places)
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.numerics import as_array
+from gradtx.numerics.shards import everywhere
 from gradtx.trees.flat import PyTree
 
 
@@ -15,5 +16,5 @@ def all_finite(tree: PyTree) -> jax.Array:
 
 
 def all_of(conditions: Iterable[jax.Array]) -> jax.Array:
-    every = (jnp.all(c) for c in conditions)
+    every = map(everywhere, conditions)
     return functools.reduce(jnp.logical_and, every, jnp.ones((), bool))

@@ -48,12 +48,14 @@ class Flat:
 
     def check_shape(self, i: int, a: Any, b: Any, a_name: str, b_name: str) -> None:
         """Refuse two arrays of different shapes in the place of the i-th leaf."""
-        if shape_of(a) != shape_of(b):
-            where = keystr(self.paths[i])
-            raise Misfit(
-                f"{a_name}{where} has shape {shape_of(a)}, "
-                f"but {b_name}{where} has shape {shape_of(b)}."
-            )
+        if is_array(a) and is_array(b) and shape_of(a) == shape_of(b):
+            return
+        where, said = keystr(self.paths[i]), []
+        for x in (a, b):
+            known = is_array(x)
+            kind = type(x).__name__
+            said.append(f"has shape {shape_of(x)}" if known else f"is a {kind}")
+        raise Misfit(f"{a_name}{where} {said[0]}, but {b_name}{where} {said[1]}.")
 
     def match(self, other: PyTree, this_name: str, name: str) -> list[Any]:
         """What `other` holds in the place of each leaf, or an error with the path."""
@@ -139,6 +141,11 @@ def adapted(rule: Any, path: Path, f: Any) -> Any:
     except Misfit as error:
         text = f"depends on how entries lie in leaves, and {keystr(path)} {error}"
         raise Misfit(text, joint=" ") from None
+
+
+def is_array(x: Any) -> bool:
+    """Whether it is an array, or a number, which is one without axes."""
+    return hasattr(x, "shape") or isinstance(x, int | float | complex)
 
 
 def shape_of(x: Any) -> Shape:

@@ -9,8 +9,8 @@ from jax.typing import ArrayLike
 
 from gradtx.numerics import as_array, wide_dtype, widen
 from gradtx.numerics.dtypes import in_dtype, is_inexact
-from gradtx.trees.flat import flatten, map_matching
-from gradtx.values import naming
+from gradtx.trees.flat import flatten, keystr, map_matching
+from gradtx.values import naming, wrong_type
 
 
 def apply_updates(params: Any, updates: Any) -> Any:
@@ -23,6 +23,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
     Raises:
       ValueError: by path, where structures or shapes differ.
+      TypeError: by path, if an update is complex and its parameter is not.
     """
     with naming("apply_updates"):
         flat = flatten(updates)
@@ -30,6 +31,11 @@ def apply_updates(params: Any, updates: Any) -> Any:
         for i, (u, p) in enumerate(zip(flat.leaves, ps, strict=True)):
             if u is not None:
                 flat.check_shape(i, u, p, "updates", "params")
+                if jnp.iscomplexobj(u) and not jnp.iscomplexobj(p):
+                    where = keystr(flat.paths[i])
+                    raise wrong_type(
+                        f"updates{where} is complex, but params{where} is real."
+                    )
             out.append(p if u is None else _mixed(_plus, p, u))
         return flat.unflatten(out)
 

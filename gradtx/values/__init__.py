@@ -2,6 +2,7 @@
 
 from gradtx.values.arguments import (
     Allowed as Allowed,
+    Bound as Bound,
     Constant as Constant,
     Decay as Decay,
     DType as DType,

@@ -55,9 +55,10 @@ class Number(Allowed):
     schedule: bool = True
     hint: str = ""
     whole: bool = False  # 100.0 is a whole number, 99.5 is not
+    infinite: bool = False  # whether it may be, as a bound on nothing
 
     def __str__(self) -> str:
-        kind = "whole" if self.whole else "finite"
+        kind = "whole " if self.whole else "" if self.infinite else "finite "
         if self.whole and self.high == LAST_STEP:
             limits = f" >= {self.low:g} that an int32 holds"
         elif math.isfinite(self.low) and math.isfinite(self.high):
@@ -70,7 +71,7 @@ class Number(Allowed):
         else:
             limits = ""
         others = ", an array or a schedule" if self.schedule else " or an array"
-        return f"a {kind} number{limits}{others}"
+        return f"a {kind}number{limits}{others}"
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, np.generic):
@@ -79,7 +80,8 @@ class Number(Allowed):
             above = value > self.low if self.low_open else value >= self.low
             below = value < self.high if self.high_open else value <= self.high
             whole = not self.whole or (_is_finite(value) and value == int(value))
-            if not (above and below and whole and _is_finite(value)):
+            finite = _is_finite(value) or (self.infinite and value == math.inf)
+            if not (above and below and whole and finite):
                 raise ValueError
             return int(value) if self.whole else value
         if not (is_arraylike(value) or (self.schedule and is_schedule(value))):
@@ -167,6 +169,7 @@ Hyper = Annotated[float | jax.Array | Callable[[jax.Array], Any], Number(name="H
 Decay = Annotated[Hyper, _DECAY]
 Fraction = Annotated[Hyper, Number(name="Fraction", low=0, high=1)]
 NonNegative = Annotated[Hyper, Number(name="NonNegative", low=0)]
+Bound = Annotated[Hyper, Number(name="Bound", low=0, infinite=True)]
 LearningRate = Annotated[Hyper, Number(name="LearningRate", low=0, hint=_HINT)]
 Constant = Annotated[float | jax.Array, Number(name="Constant", schedule=False)]
 NonNegativeConstant = Annotated[

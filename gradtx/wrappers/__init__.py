@@ -5,6 +5,9 @@ from gradtx.wrappers.parallel import ParallelState as ParallelState, parallel
 from gradtx.wrappers.nesterov import NesterovState as NesterovState, nesterov
 from gradtx.wrappers.cautious import cautious
 
+# Over devices
+from gradtx.wrappers.across import across
+
 # For some leaves
 from gradtx.wrappers.masked import (
     MaskedNode,
@@ -64,6 +67,8 @@ __all__ = [
     "parallel",
     "nesterov",
     "cautious",
+    # Over devices
+    "across",
     # For some leaves
     "MaskedNode",
     "MaskedState",

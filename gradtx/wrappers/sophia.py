@@ -27,7 +27,7 @@ from gradtx.numerics.dtypes import real_dtype
 from gradtx.numerics.xla import either
 from gradtx.transforms.hutchinson import HUTCHINSON
 from gradtx.trees.like import size
-from gradtx.values import Decay, DType, NonNegative, Steps, StepsOrZero
+from gradtx.values import Bound, Decay, DType, NonNegative, Steps, StepsOrZero
 
 
 class SophiaState(NamedTuple):
@@ -49,7 +49,7 @@ def scale_by_sophia(
     b2: Decay = 0.99,
     eps: NonNegative = 1e-8,
     gamma: NonNegative = 0.01,
-    clip_threshold: NonNegative | None = 1.0,
+    clip_threshold: Bound | None = 1.0,
     update_interval: Steps = 10,
     hessian_diagonal_fn: GradientTransformation = HUTCHINSON,
     mu_dtype: DType | None = None,
