@@ -24,6 +24,7 @@ from gradtx import (
     testing,
     transforms,
     tree,
+    tree_utils,
     wrappers,
 )
 from gradtx.core.lift import entrywise, leafwise, treewise
@@ -46,14 +47,36 @@ from gradtx.core.transformation import (
 from gradtx.inspection import *
 from gradtx.interop import to_optax
 from gradtx.layout import *
-from gradtx.numerics.arithmetic import abs_sq, debias, lerp, safe_increment
+from gradtx.numerics.arithmetic import (
+    abs_sq,
+    debias,
+    lerp,
+    safe_increment,
+    safe_int32_increment,
+)
 from gradtx.numerics.norms import global_norm, safe_norm, safe_root_mean_squares
 from gradtx.optimizers import *
 from gradtx.regularizers import *
 from gradtx.schedules import *
 from gradtx.transforms import *
+from gradtx.tree import map_params as tree_map_params
+from gradtx.trees.moments import (
+    bias_correction,
+    update_infinity_moment,
+    update_moment,
+    update_moment_per_elem_norm,
+)
 from gradtx.trees.select import by_path, everything_but, matrices, vectors
 from gradtx.trees.update import apply_updates, incremental_update, periodic_update
+from gradtx.typing import (
+    ConditionFn as ConditionFn,
+    MaskOrFn,
+    ScalarOrSchedule,
+    ShouldSkipUpdateFunction,
+    TransformInitFn,
+    TransformUpdateExtraArgsFn,
+    TransformUpdateFn,
+)
 from gradtx.values.arguments import Decay, Hyper, LearningRate, NonNegative
 from gradtx.values.parsing import from_dict, parse, to_dict
 from gradtx.wrappers import *
@@ -102,6 +125,19 @@ __all__ = [
     "everything_but",
     "matrices",
     "vectors",
+    # moments and states, and types to annotate with, by Optax's names
+    "MaskOrFn",
+    "ScalarOrSchedule",
+    "ShouldSkipUpdateFunction",
+    "TransformInitFn",
+    "TransformUpdateExtraArgsFn",
+    "TransformUpdateFn",
+    "bias_correction",
+    "safe_int32_increment",
+    "tree_map_params",
+    "update_infinity_moment",
+    "update_moment",
+    "update_moment_per_elem_norm",
     # numerics
     "abs_sq",
     "global_norm",
@@ -122,6 +158,7 @@ __all__ = [
     "testing",
     "transforms",
     "tree",
+    "tree_utils",
     "wrappers",
 ]
 __all__ += schedules.__all__

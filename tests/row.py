@@ -55,8 +55,8 @@ def with_extra(inner, extra):
             return extra
         return {} if params is None else extra(params)
 
-    def update(updates, state, params=None, **others):
-        given = {**others, **words(params)}
+    def update(updates, state, params=None, **extra_args):
+        given = {**extra_args, **words(params)}
         return inner.update(updates, state, params, **given)
 
     return gradtx.Pair(inner.init, update, as_pair(inner, "inner").scope)

@@ -639,6 +639,33 @@ def test_the_numbers_of_the_next_update(tx, expected, lenient):
     chex.assert_trees_all_close(compiled, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "tx",
+    [
+        ADAM(RATE),
+        gradtx.adam(RATE),
+        gradtx.chain(gradtx.clip(1.0), gradtx.masked(gradtx.sgd(RATE), True)),
+        gradtx.accumulate(ADAM(RATE, b1=0.5), 1),
+    ],
+    ids=stable_id,
+)
+def test_the_numbers_of_the_last_update_are_those_of_the_next_before_it(tx):
+    state = tx.init(W)
+    before = hyperparameters(tx, state)  # as there was none, the first
+    chex.assert_trees_all_equal(hyperparameters(tx, state, of="last"), before)
+    for i in range(3):
+        before = hyperparameters(tx, state, of="next")
+        np.testing.assert_allclose(before["learning_rate"], 1.0 - i / 10)
+        _, state = tx.update(G, state, W)
+        last = hyperparameters(tx, state, of="last")
+        chex.assert_trees_all_equal(last, before)
+        held = gradtx.tree.get(state, "hyperparams")
+        if held is not None:
+            assert held["learning_rate"] == last["learning_rate"]
+    with pytest.raises(ValueError, match="of is 'first'; expected 'next' or 'last'"):
+        hyperparameters(tx, state, of="first")
+
+
 @gradtx.transformation
 def with_decay(inner, decay: gradtx.Hyper):
     init, run = inner_pair(inner)
@@ -668,7 +695,7 @@ def test_what_is_set_is_read():
     ("tx", "state"),
     [
         (gradtx.adam(0.1), gradtx.adamw(0.1).init(W)),
-        (gradtx.scale(0.1), ()),
+        (gradtx.scale(0.1), (1, 2)),
         (SGD(0.1), gradtx.sgd(0.1).init(W)),
         (gradtx.masked(gradtx.sgd(0.1), True), gradtx.sgd(0.1).init(W)),
     ],

@@ -72,7 +72,7 @@ def test_each_part_of_a_partition_sees_its_own_parameters():
     seen = {part.name: part.parameters for part in found.parts if part.depth == 1}
     assert seen == {"True": N - 80 * 8192, "False": 80 * 8192}
     inside = [part for part in found.parts if part.factory == "trace"]
-    assert inside[0].slots[1] == ("trace", "float32", 4 * 80 * 8192)
+    assert inside[0].slots[0] == ("trace", "float32", 4 * 80 * 8192)
     assert found.state_bytes == 8 * (N - 80 * 8192) + 4 * 80 * 8192 + 5 * 4
 
 

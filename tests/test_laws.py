@@ -258,14 +258,11 @@ def test_sharding_stays(row):
 
 
 EXPLICIT = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Explicit,))
-JOINS = (
-    "flatten(",
-    "stacked(",
-)  # leaves of different shardings cannot lie side by side
-REPEATS = "with_extra(qk_clip()"  # a vector of heads has no sharding of its own
+# Leaves of different shardings cannot lie side by side, and a vector of heads has none.
+OF_NO_SHARDING = ("flatten(", "stacked(", "with_extra(qk_clip()")
 
 
-@over([row for row in ROWS if not str(row).startswith((*JOINS, REPEATS))])
+@over([row for row in ROWS if not str(row).startswith(OF_NO_SHARDING)])
 def test_explicit_sharding_is_part_of_a_type_that_stays(row):
     with jax.set_mesh(EXPLICIT):
         place = {"w": PartitionSpec("d"), "v": PartitionSpec(None, "d"), "b": None}
@@ -278,6 +275,20 @@ def test_explicit_sharding_is_part_of_a_type_that_stays(row):
         u, new = jax.jit(row.tx.update)(jax.tree.map(jnp.cos, p), state, p)
         for was, now in ((p, u), (state, new)):
             assert jax.tree.map(jax.typeof, now) == jax.tree.map(jax.typeof, was)
+
+
+@every
+def test_shapes_make_a_state_of_shapes(row):
+    """`init` of `jax.ShapeDtypeStruct`s is what `jax.eval_shape` makes of it."""
+    made = row.tx.init(jax.eval_shape(params))
+    assert made == jax.eval_shape(row.tx.init, params())
+
+
+@every
+def test_hosts_read_the_signatures(row):
+    names = [[*inspect.signature(f).parameters] for f in row.tx]
+    if row.factory is not gradtx.GradientTransformation:
+        assert names == [["params"], ["updates", "state", "params", "extra_args"]]
 
 
 # 3. A value: it prints, compares, hashes, pickles; equal values share a trace.

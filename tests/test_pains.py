@@ -182,9 +182,8 @@ def the_inner_update_sees_the_mean_in_float32(lib):
         return updates, state
 
     inner = lib.GradientTransformation(lambda params: (), update)
-    steps(
-        lib.MultiSteps(inner, 2), jnp.ones(2, jnp.bfloat16), p=jnp.ones(2, jnp.bfloat16)
-    )
+    half = jnp.ones(2, jnp.bfloat16)
+    steps(lib.MultiSteps(inner, 2), half, half, p=half)
     assert set(seen) == {jnp.dtype(jnp.float32)}
 
 

@@ -262,3 +262,111 @@ def test_an_annotation_says_the_role_also_as_text():
 
     roles = gradtx.core.roles.roles_of(Written)
     assert [role.value for role in roles.values()] == ["count", "mean", "other"]
+
+
+# A rule without slots whose hyperparameters are constants needs no state.
+
+STATELESS = [
+    gradtx.clip(1.0),
+    gradtx.clip_by_global_norm(1.0),
+    gradtx.clip_by_global_norm(jnp.array(1.0)),
+    gradtx.clip_by_block_rms(1.0),
+    gradtx.adaptive_grad_clip(0.1),
+    gradtx.scale(0.1),
+    gradtx.scale_by_learning_rate(0.1),
+    gradtx.scale_by_schedule(0.1),
+    gradtx.scale_by_sign(),
+    gradtx.scale_by_trust_ratio(),
+    gradtx.add_decayed_weights(1e-4),
+    gradtx.add_regularizer(gradtx.l2(0.1)),
+    gradtx.centralize(),
+    gradtx.normalize_by_update_norm(),
+    gradtx.identity(),
+    gradtx.set_to_zero(),
+    gradtx.keep_params_nonnegative(),
+    gradtx.stateless_with_tree_map(lambda g, p: -g),
+    gradtx.stateless(lambda g, p: g),
+]
+NO_STATE = (None, (), gradtx.EmptyState())
+
+
+@pytest.mark.parametrize("tx", STATELESS, ids=str)
+def test_a_part_that_needs_no_state_takes_none(tx):
+    p = {"a": jnp.array([1.0, -2.0]), "b": jnp.ones((2, 3))}
+    g = jax.tree.map(jnp.cos, p)
+    expected, _ = tx.update(g, tx.init(p), p)
+    for state in NO_STATE:
+        u, new = tx.update(g, state, p)
+        assert jax.tree.all(jax.tree.map(jnp.array_equal, u, expected))
+        assert (type(new), new) == (type(state), state)
+
+
+def test_no_state_has_its_place_in_a_chain():
+    tx = gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.adam(0.1))
+    p = {"a": jnp.array([1.0, -2.0])}
+    whole = tx.init(p)
+    for none in NO_STATE:
+        state = (none, whole[1])
+        assert gradtx.hyperparameters(tx, state)["max_norm"] == 1.0
+
+        def step(state, g):
+            u, state = tx.update({"a": g}, state)
+            return state, u
+
+        last, us = jax.lax.scan(step, state, jnp.ones((3, 2)))
+        expected, them = jax.lax.scan(step, whole, jnp.ones((3, 2)))
+        assert (type(last[0]), last[0]) == (type(none), none)
+        assert jax.tree.all(jax.tree.map(jnp.array_equal, us, them))
+        assert jax.tree.all(jax.tree.map(jnp.array_equal, last[1], expected[1]))
+
+
+def as_slow(count):
+    return 1.0 / (1.0 + count)
+
+
+def reads_the_count():
+    def update(g, s, *, rate):
+        return g * rate / (s.count + 1), s
+
+    return gradtx.entrywise(gradtx.slots(gradtx.ScaleState), update, rate=0.1)
+
+
+@pytest.mark.parametrize(
+    ("tx", "message"),
+    [
+        (gradtx.clip_by_global_norm(as_slow), "max_norm changes with"),
+        (gradtx.scale_by_learning_rate(as_slow), "step_size_fn changes with"),
+        (gradtx.add_decayed_weights(as_slow), "weight_decay changes with"),
+        (gradtx.add_noise(0.1, 0.5, 0), "but it changes with the updates so far"),
+        (reads_the_count(), "it counts the updates"),
+        (gradtx.scale_by_adam(), "expected the ScaleByAdamState that init"),
+        (gradtx.trace(0.9), "expected the TraceState that init"),
+        (gradtx.zero_nans(), "expected the ZeroNansState that init"),
+        (gradtx.reduce_on_plateau(), "expected the ReduceLROnPlateauState that init"),
+    ],
+)
+def test_a_part_that_needs_its_state_says_so(tx, message):
+    p = {"a": jnp.array([1.0, -2.0])}
+    for state in NO_STATE:
+        with pytest.raises((TypeError, ValueError), match=message):
+            tx.update(p, state, p)
+
+
+def test_a_state_of_shapes_is_that_of_what_is_inside():
+    shapes = {"a": jax.ShapeDtypeStruct((2, 3), jnp.bfloat16), "b": None}
+    tx = gradtx.accumulate(gradtx.masked(gradtx.adam(0.1), gradtx.matrices), 2)
+    state = tx.init(shapes)
+    assert {type(x) for x in jax.tree.leaves(state)} == {jax.ShapeDtypeStruct}
+    assert gradtx.tree.get(state, "mu")["a"].dtype == jnp.float32
+    mixed = gradtx.scale_by_adam().init({**shapes, "b": jnp.ones(3)})
+    assert mixed.nu["b"] == jax.ShapeDtypeStruct((3,), jnp.float32)
+    with pytest.raises(TypeError, match=r"params\['n'\]"):
+        tx.init({"n": jax.ShapeDtypeStruct((2, 2), jnp.int32)})
+
+
+def test_an_unknown_argument_is_refused_with_the_way_to_allow_it():
+    tx, g = gradtx.sgd(0.1), {"a": jnp.ones(2)}
+    for fix in (r"with_extra_args_support\(\.\.\.\)", "nothing here takes it"):
+        with pytest.raises(TypeError, match=f"unknown argument loss_scale.*{fix}"):
+            tx.update(g, tx.init(g), loss_scale=1.0)
+    gradtx.with_extra_args_support(tx).update(g, tx.init(g), g, loss_scale=1.0)

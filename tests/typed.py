@@ -1,4 +1,4 @@
-"""A user's file, which mypy reads and nothing runs: ten lines of it are mistakes.
+"""A user's file, which mypy reads and nothing runs: eleven lines of it are mistakes.
 
 Each mistake is marked by what mypy says of it; where mypy says nothing, the mark is an
 error.
@@ -12,6 +12,9 @@ import jax.numpy as jnp
 import gradtx
 from gradtx import Decay, Pair, by_path, entrywise, lerp, slots, transformation
 from gradtx.roles import Count, Mean
+from gradtx.schedules import inject_hyperparams
+from gradtx.transforms import chain, masked
+from gradtx.tree_utils import tree_add
 
 params = {"w": jnp.array([1.0, -2.0]), "b": jnp.zeros(())}
 tx = gradtx.adamw(gradtx.warmup_cosine_decay_schedule(0.0, 1e-2, 100, 1000))
@@ -53,6 +56,8 @@ frugal = gradtx.scale_by_adam(second_moment=gradtx.second_moment.rank_one())
 faster: gradtx.GradientTransformation = tx.replace(learning_rate=3e-4)
 init, update = gradtx.accumulate(gradtx.apply_if_finite(tx), every=4)
 gradtx.testing.check(scale_by_lion())
+elsewhere = chain(inject_hyperparams(masked)(tx, gradtx.matrices))
+twice: Any = tree_add(params, params)
 
 gradtx.adamm(1e-3)  # type: ignore[attr-defined]
 gradtx.adamw(lr=1e-3)  # type: ignore[call-arg]
@@ -63,4 +68,5 @@ gradtx.masked(gradtx.adam(1e-3))  # type: ignore[call-arg]
 gradtx.adam(1e-3).updates(params)  # type: ignore[attr-defined]
 gradtx.adam(1e-3).init()  # type: ignore[call-arg]
 gradtx.sgd(0.1, nesterov="yes")  # type: ignore[arg-type]
+gradtx.transforms.adamw(1e-3)  # type: ignore[attr-defined]
 gradtx.second_moment.rank_on()  # type: ignore[attr-defined]

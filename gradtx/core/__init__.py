@@ -8,6 +8,7 @@ from gradtx.core.lift import (
 from gradtx.core.pair import Pair as Pair, Part as Part, Scope as Scope
 from gradtx.core.precision import rounded as rounded, zero_updates as zero_updates
 from gradtx.core.roles import (
+    ZERO as ZERO,
     Count as Count,
     Mean as Mean,
     Other as Other,

@@ -32,6 +32,7 @@ from gradtx.core.stages import (
     Call,
     How,
     Marks,
+    NoState,
     Plan,
     Work,
     act,
@@ -165,6 +166,9 @@ class OnLeaves:
         known = self.rule.known_type
         if isinstance(self.rule.init, Slots) and not slots_of(known):
             self.rule.check_count(known)
+            for path, p in zip(flat.paths, flat.leaves, strict=True):
+                if p is not None:
+                    adapted(self.rule, path, self.rule.init)
             return with_count(known, {})
         states: list[State] = []
         for i, p in enumerate(flat.leaves):
@@ -197,6 +201,8 @@ class OnLeaves:
         acted = [i for i, g in enumerate(flat.leaves) if g is not None]
         state_type = self.rule.state_type(*[_type(flat.leaves[i]) for i in acted[:1]])
         check_fields(state, state_type)
+        if isinstance(state, NoState):
+            state_type = type(state)
         names, work = slots_of(state_type), []
         body, rates = self.rule.compiled(call.traced)
         # As arrays, once: of a Python number, each call for a leaf would make one.
@@ -282,6 +288,7 @@ class OnTrees:
         like = jax.tree.map(_type, updates if params is None else params)
         made = jax.eval_shape(self.rule.init, like)
         check_fields(state, made)
+        state_type = type(state if isinstance(state, NoState) else made)
         held = []
         for name, said in self.rule.slots(type(made)).items():
             known, place = getattr(made, name), getattr(places[1], name)
@@ -304,9 +311,9 @@ class OnTrees:
         for i in acted:
             g, p, path = flat.leaves[i], ps[i], flat.paths[i]
             check_spread(self.rule.scope, spread(), path, g, p)
-        how = How(structure, dtypes, type(made), spread()._replace(specs=()))
+        how = How(structure, dtypes, state_type, spread()._replace(specs=()))
         work = Work("updates", on_tree, how, inputs, outputs, in_common=False)
-        return _plan(call, [work], type(made), {})
+        return _plan(call, [work], state_type, {})
 
 
 def _program(body: Body, adapter: Any) -> Act:
@@ -328,7 +335,8 @@ def _plan(
     call: Call, work: list[Work], state_type: Any, rates: Mapping[str, jax.Array]
 ) -> Plan:
     updates, state, _ = call.trees(range(len(call.leaves)))
-    count = state.count if "count" in state_type._fields else None
+    counts = "count" in state_type._fields and not issubclass(state_type, NoState)
+    count = state.count if counts else None
     return Plan(work, jax.tree.structure((updates, state)), count, rates)
 
 

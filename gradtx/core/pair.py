@@ -155,4 +155,7 @@ def refuse_unknown(extra: Mapping[str, Any], taken: frozenset[str] | None) -> No
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             fix = f"did you mean {near[0]}?" if near else "nothing here takes it."
-            raise wrong_type(f"update got an unknown argument {name}; {fix}")
+            raise wrong_type(
+                f"update got an unknown argument {name}; {fix} To pass any argument, "
+                "wrap the whole in with_extra_args_support(...)."
+            )

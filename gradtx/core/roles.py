@@ -58,6 +58,8 @@ Basis = Annotated[PyTree, Role.BASIS]  # orthonormal columns of one axis
 Scalar = Annotated[PyTree, Role.SCALAR]  # one number for a leaf, or for the tree
 Other = Annotated[PyTree, Role.OTHER]  # none of these
 
+ZERO: Any = np.int32(0)  # the count of a state that somebody makes without one
+
 
 class Axes(tuple[int, ...]):
     """The axes of its parameter that an array keeps, in the array's order. It is a

@@ -1,5 +1,6 @@
 """The stages of an update: opened, checked, computed, closed. See `core/lift.py`."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ import numpy as np
 from gradtx.core.checks import check_answer, check_same
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import dtype_within, narrow
-from gradtx.core.roles import has_squares, is_slot, slots_of
+from gradtx.core.roles import ZERO, has_squares, is_slot, slots_of
 from gradtx.core.rule import Body, Rule
 from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
 from gradtx.numerics.dtypes import are_in, in_dtype
 from gradtx.numerics.shards import NOWHERE, Spread, spread, spread_as
 from gradtx.numerics.xla import in_common
 from gradtx.trees import Leaf, PyTree
+from gradtx.trees.like import made_of
+from gradtx.values import Misfit, Value
 from gradtx.values.errors import explain
 
 Words = Mapping[str, Any]  # extra arguments of `update`, by name
@@ -184,6 +187,40 @@ def with_count(state_type: Any, slots: Mapping[str, Any], count: Any = None) -> 
     return state_type(count=count, **slots)
 
 
+class NoState:
+    """The state of a rule that needs none and is given none: it has no count."""
+
+    __slots__ = ()
+
+    @property
+    def count(self) -> Any:
+        raise Misfit(
+            "its state was left out, but it counts the updates; expected the state "
+            "that init(params) returns."
+        )
+
+
+@functools.cache
+def _blank_type(state_type: Any) -> Any:
+    return type(state_type.__name__, (NoState, state_type), {"__slots__": ()})
+
+
+def blank(rule: Rule, given: Any) -> State:
+    """What a rule is given for an empty state, if it has no use for another."""
+    state_type = rule.state_type()
+    if slots_of(state_type):
+        return given
+    for name, hyper in rule.varying.items():
+        if callable(hyper):
+            asked = isinstance(rule.who, Value) and name in rule.who.arguments
+            raise Misfit(
+                f"the state is {given!r}, but {name if asked else 'it'} changes with "
+                f"the updates so far; expected the {state_type.__name__} that "
+                "init(params) returns."
+            )
+    return _blank_type(state_type)(*[ZERO] * len(state_type._fields))
+
+
 def lifted(stages: Stages) -> Pair:
     """The pair of a rule, stage by stage."""
     rule, plans = stages.rule, dict[Any, Any]()
@@ -193,17 +230,22 @@ def lifted(stages: Stages) -> Pair:
         if is_slot(params):
             return stages.outline()
         try:
-            return stages.start(params)
+            return made_of(stages.start, params)
         except BaseException as error:
             explain(error, rule.who)
             raise
 
     def update(
-        updates: PyTree, state: Any, params: PyTree = None, **extra: Any
+        updates: PyTree, state: Any, params: PyTree = None, **extra_args: Any
     ) -> tuple[PyTree, Any]:
         try:
-            words = rule.listen(params, extra) if extra or asks else NO_WORDS
+            words = NO_WORDS
+            if extra_args or asks:
+                words = rule.listen(params, extra_args)
             marks = None if stages.mask is None else stages.marks(updates, params)
+            given = state
+            if state is None or (isinstance(state, tuple) and not state):
+                state = blank(rule, given)
             call = opened(updates, state, params, marks)
             plan = plans.get(call.types)
             if plan is None:
@@ -211,7 +253,8 @@ def lifted(stages: Stages) -> Pair:
                     plans.clear()
                 plan = plans[call.types] = stages.checked(call)
             computed(rule, call, plan, words)
-            return closed(call, plan)
+            out, new = closed(call, plan)
+            return out, given if isinstance(new, NoState) else new
         except BaseException as error:
             explain(error, rule.who)
             raise

@@ -21,6 +21,7 @@ from gradtx.core.precision import all_wide_enough, rounded
 from gradtx.core.rule import Rule
 from gradtx.core.stages import lifted
 from gradtx.trees import PyTree
+from gradtx.trees.like import made_of
 from gradtx.values import Misfit, Value, brief, calling, naming, recorded, wrong_type
 
 Params = PyTree
@@ -31,7 +32,7 @@ OptState = Any
 class GradientTransformation(Value):
     """A pure pair of functions, as a value that remembers the call that made it.
 
-    `init(params) -> state` and `update(updates, state, params=None, **extra) ->
+    `init(params) -> state` and `update(updates, state, params=None, **extra_args) ->
     (updates, state)`. It unpacks into the pair, prints as a call that makes an equal
     one, compares, hashes and pickles, and is a pytree whose leaves are the arrays among
     the arguments of that call. `GradientTransformation(init, update)` wraps a pair
@@ -43,14 +44,23 @@ class GradientTransformation(Value):
     def __new__(cls, init: Callable[..., Any], update: Callable[..., Any]) -> Any:
         return cls._record(cls, {"init": init, "update": update})
 
+    _fields = ("init", "update")  # as of the named tuple that hosts may expect
+
     @property
-    def init(self) -> Callable[[Params], OptState]:
-        """From the parameters to the state before the first update."""
+    def init(self) -> "TransformInitFn":
+        """From the parameters to the state before the first update.
+
+        Of `jax.ShapeDtypeStruct`s it makes a state of them, as `jax.eval_shape` does.
+        """
         return self._made.init
 
     @property
-    def update(self) -> "Update":
-        """From updates and state to the transformed updates and the next state."""
+    def update(self) -> "TransformUpdateExtraArgsFn":
+        """From updates and state to the transformed updates and the next state.
+
+        What keeps nothing and has constant hyperparameters, such as `clip(1.0)`, also
+        takes None, `()` or `EmptyState()` for its state, and gives that back.
+        """
         return self._made.update
 
     @property
@@ -72,15 +82,46 @@ class GradientTransformation(Value):
     def __getitem__(self, index: Any) -> Any:
         return (self.init, self.update)[index]
 
+    def _asdict(self) -> dict[str, Any]:
+        """The two functions by name."""
+        return {"init": self.init, "update": self.update}
+
+    def _replace(self, **functions: Any) -> "GradientTransformation":
+        """A pair with another `init` or `update`, as one written by hand."""
+        for name in functions.keys() - set(self._fields):
+            raise ValueError(
+                f"{brief(self)}: a pair has no {name} to replace; it has init and "
+                "update. For an argument of the call, say replace(...)."
+            )
+        return GradientTransformation(**{**self._asdict(), **functions})
+
 
 GradientTransformationExtraArgs = GradientTransformation
 
 
-class Update(Protocol):
+class TransformInitFn(Protocol):
+    """The first function of a pair."""
+
+    def __call__(self, params: Params) -> OptState: ...
+
+
+class TransformUpdateFn(Protocol):
     """The second function of a pair."""
 
     def __call__(
-        self, updates: Updates, state: OptState, params: Params = None, **extra: Any
+        self, updates: Updates, state: OptState, params: Params = None
+    ) -> tuple[Updates, OptState]: ...
+
+
+class TransformUpdateExtraArgsFn(Protocol):
+    """The second function of a pair that may take extra arguments."""
+
+    def __call__(
+        self,
+        updates: Updates,
+        state: OptState,
+        params: Params = None,
+        **extra_args: Any,
     ) -> tuple[Updates, OptState]: ...
 
 
@@ -182,19 +223,20 @@ def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -
     taken, exact = joint_extra_args(pairs), all(pair.exact for pair in pairs)
 
     def init(params: Params) -> Any:
-        return join([pair.init(params) for pair in pairs])
+        # Each by itself, but pairs of others, too, are to see arrays.
+        return made_of(lambda p: join([pair.init(p) for pair in pairs]), params)
 
     def update(
-        updates: Updates, state: Any, params: Params = None, **extra: Any
+        updates: Updates, state: Any, params: Params = None, **extra_args: Any
     ) -> tuple[Updates, Any]:
         with naming(who):
-            if extra:
-                refuse_unknown(extra, taken)
+            if extra_args:
+                refuse_unknown(extra_args, taken)
             states = _split(split, state, len(pairs))
             wide, new = all_wide_enough(updates), []
             out = wide
             for pair, fn, s in zip(pairs, update_fns, states, strict=True):
-                out, s = fn(out, s, params, **passed_on(pair, extra))
+                out, s = fn(out, s, params, **passed_on(pair, extra_args))
                 new.append(s)
             if not (exact and wide is updates and pairs):
                 out = rounded(out, updates, params)

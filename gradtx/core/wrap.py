@@ -27,6 +27,7 @@ from gradtx.core.pair import (
 from gradtx.numerics import as_array
 from gradtx.numerics.xla import either
 from gradtx.trees import PyTree
+from gradtx.trees.like import made_of
 from gradtx.values import calling, naming
 
 Extra = Mapping[str, Any]
@@ -40,9 +41,9 @@ def inner_pair(tx: Any, name: str = "inner") -> Pair:
     update = pair.update
 
     def update_inner(
-        updates: PyTree, state: State, params: PyTree = None, **extra: Any
+        updates: PyTree, state: State, params: PyTree = None, **extra_args: Any
     ) -> tuple[PyTree, State]:
-        return update(updates, state, params, **passed_on(pair, extra))
+        return update(updates, state, params, **passed_on(pair, extra_args))
 
     return Pair(pair.init, update_inner, pair.scope, pair.extra_args, pair.parts)
 
@@ -75,21 +76,21 @@ def wrapper(
 
     def init_fn(params: PyTree) -> State:
         with naming(who):
-            return init(params)
+            return made_of(init, params)
 
     def update_fn(
-        updates: PyTree, state: State, params: PyTree = None, **extra: Any
+        updates: PyTree, state: State, params: PyTree = None, **extra_args: Any
     ) -> tuple[PyTree, State]:
         with naming(who):
-            if extra:
-                refuse_unknown(extra, taken)
+            if extra_args:
+                refuse_unknown(extra_args, taken)
             if state_type is not None:
                 check_fields(state, state_type)
-            for word in required - extra.keys():
+            for word in required - extra_args.keys():
                 raise needed(word)
             if needs_params and params is None:
                 raise needs_parameters()
-            return update(updates, state, params, **extra)
+            return update(updates, state, params, **extra_args)
 
     if scope is None:
         scope = joint(pair.scope for pair in around)

@@ -1,9 +1,11 @@
-"""With which numbers the next update is made."""
+"""With which numbers the next update is made, or the last one was."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
+from jax.tree_util import GetAttrKey
 
 from gradtx.core import hyper_at, resolve
 from gradtx.core.wrap import parts_of
@@ -17,16 +19,22 @@ class _Found(NamedTuple):
     value: Any
 
 
-def hyperparameters(tx: Any, state: Any) -> dict[str, Any]:
+def hyperparameters(
+    tx: Any, state: Any, *, of: Literal["next", "last"] = "next"
+) -> dict[str, Any]:
     """Every number that the next update is made with, by name, for a log.
 
     `hyperparameters(adam(schedule), state)["learning_rate"]` is the schedule's value at
-    the state's count. It works inside `jax.jit` and outside, and on the state in a
+    the state's count: ask before the update. After it, ask `of="last"`, which is what
+    the `state.hyperparams` of `inject_hyperparams` shows, too. The two differ where a
+    schedule does. It works inside `jax.jit` and outside, and on the state in a
     `flax.nnx.Optimizer`.
 
     Args:
       tx: a gradient transformation.
       state: what `init` returned, or a later state.
+      of: "next", the update that is to be made from this state; or "last", the one that
+        made it, and the first before there was one.
 
     Returns:
       From the names of arguments to their values: plain numbers as they were given,
@@ -37,11 +45,16 @@ def hyperparameters(tx: Any, state: Any) -> dict[str, Any]:
 
     Raises:
       TypeError: if the state is not one of the transformation.
+      ValueError: if `of` is neither.
     """
+    if of not in ("next", "last"):
+        raise ValueError(f"hyperparameters: of is {of!r}; expected 'next' or 'last'.")
     # A variable, as Flax NNX keeps the entries of a state, stands for its value.
     state = jax.tree.map(
         lambda x: x.get_value() if _is_variable(x) else x, state, is_leaf=_is_variable
     )
+    if of == "last":
+        state = jax.tree_util.tree_map_with_path(_one_less, state)
     found = list(_walk(tx, state, ()))
     names = [one.name for one in found]
     return {
@@ -50,6 +63,11 @@ def hyperparameters(tx: Any, state: Any) -> dict[str, Any]:
         )
         for one in found
     }
+
+
+def _one_less(path: Any, x: Any) -> Any:
+    """A count of updates before the last of them; any other leaf as it is."""
+    return jnp.maximum(x, 1) - 1 if path[-1:] == (GetAttrKey("count"),) else x
 
 
 def _walk(tx: Any, state: Any, path: tuple[str, ...]) -> Iterator[_Found]:
@@ -78,7 +96,8 @@ def _own(tx: Any, state: Any, path: tuple[str, ...], holds: bool) -> Iterator[_F
     """The numbers among the arguments of a transformation, and of its regularizers."""
     found = list(_numbers(tx, (), holds))
     count = _count(state)
-    if found and not holds and count is None:
+    left_out = state is None or state == ()  # a part with constants alone needs none
+    if found and not holds and count is None and not left_out:
         raise _misfit(tx)
     for where, name, value in found:
         with naming(tx):

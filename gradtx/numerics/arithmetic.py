@@ -159,6 +159,9 @@ def safe_increment(count: ArrayLike) -> jax.Array:
     return jnp.minimum(count, jnp.asarray(last, count.dtype) - one) + one
 
 
+safe_int32_increment = safe_increment  # Optax's name before
+
+
 def debias(decay: Any, ahead: int = 0) -> Callable[[jax.Array], jax.Array]:
     """1 − decayᵗ at update t = 1, 2, ...: the total weight in a mean that began at 0.
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import (
+    ZERO,
     Count,
     GradientTransformation,
     Mean,
@@ -37,15 +38,15 @@ class DAdaptAdamWState(NamedTuple):
     grad_sum: Mean  # weighted sum of gradients
     estim_lr: Scalar  # d, the estimate of the distance
     numerator_weighted: Scalar
-    count: Count
+    count: Count = ZERO
 
 
 class DAdaptLionState(NamedTuple):
-    count: Count
-    exp_avg: Mean  # mean of step size · gradient
-    grad_sum: Other  # weighted sum of signs
-    estim_lr: Scalar  # d, the estimate of the distance
-    numerator_weighted: Scalar
+    count: Count = ZERO
+    exp_avg: Mean = None  # mean of step size · gradient
+    grad_sum: Other = None  # weighted sum of signs
+    estim_lr: Scalar = None  # d, the estimate of the distance
+    numerator_weighted: Scalar = None
 
 
 @transformation

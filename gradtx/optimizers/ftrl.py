@@ -5,7 +5,16 @@ from typing import Annotated, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Count, Other, Pair, Square, entrywise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Other,
+    Pair,
+    Square,
+    entrywise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, divide
 from gradtx.values import Hyper, NonNegative, NonNegativeConstant, Number
 
@@ -18,9 +27,9 @@ Power = Annotated[Hyper, Number(high=0, name="Power")]
 
 
 class FtrlState(NamedTuple):
-    count: Count
-    z: Other  # the slope of the leader's objective
-    n: Square  # the sum of squared gradients
+    count: Count = ZERO
+    z: Other = None  # the slope of the leader's objective
+    n: Square = None  # the sum of squared gradients
 
 
 @transformation

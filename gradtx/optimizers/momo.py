@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import (
+    ZERO,
     Count,
     Mean,
     Pair,
@@ -26,7 +27,7 @@ class MomoState(NamedTuple):
     barf: Scalar  # mean loss
     gamma: Scalar  # mean of ⟨gradient, parameters⟩
     lb: Scalar  # the bound below the loss
-    count: Count
+    count: Count = ZERO
 
 
 class MomoAdamState(NamedTuple):
@@ -35,7 +36,7 @@ class MomoAdamState(NamedTuple):
     barf: Scalar  # mean loss
     gamma: Scalar  # mean of ⟨gradient, parameters⟩
     lb: Scalar  # the bound below the loss
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import (
+    ZERO,
     Count,
     Mean,
     Pair,
@@ -31,7 +32,7 @@ class ProdigyState(NamedTuple):
     params0: Point  # the first point
     estim_lr: Scalar  # d, the estimate of the distance
     numerator_weighted: Scalar
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

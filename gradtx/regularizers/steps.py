@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Count, Pair, Point, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Pair, Point, entrywise, slots, transformation
 from gradtx.core.roles import point_like
 from gradtx.numerics import lerp
 from gradtx.regularizers.penalties import Regularizer
@@ -15,20 +15,20 @@ from gradtx.values.arguments import is_zero
 
 
 class AddDecayedWeightsState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 class AddDecayState(NamedTuple):
-    count: Count
-    target: Point | None  # what the weights are pulled to; None for zero
+    count: Count = ZERO
+    target: Point | None = None  # what the weights are pulled to; None for zero
 
 
 class AddRegularizerState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 class ProximalState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

@@ -1,5 +1,7 @@
 """Functions of the step."""
 
+from typing import TYPE_CHECKING
+
 from gradtx.schedules.base import Schedule, schedule
 from gradtx.schedules.budget import (
     cooldown,
@@ -42,6 +44,13 @@ from gradtx.schedules.power import (
     power_schedule,
 )
 from gradtx.schedules.rates import asgd_schedule, corrected_decay_schedule
+from gradtx.values import shown_too
+
+# What Optax has in its `schedules`, and lives on a higher floor here.
+if TYPE_CHECKING:
+    from gradtx.places.schedules import *  # noqa: F403
+else:
+    __getattr__, __dir__ = shown_too(__name__, "gradtx.places.schedules")
 
 __all__ = [
     "Schedule",

@@ -1,5 +1,9 @@
 """The algorithms: what an optimizer does with a gradient, one step of a chain each."""
 
+from typing import TYPE_CHECKING
+
+from gradtx.values import shown_too
+
 # Multiplying, adding up, clipping
 from gradtx.transforms.stateless import stateless, stateless_with_tree_map
 from gradtx.transforms.scaling import (
@@ -164,6 +168,12 @@ from gradtx.transforms.per_example import (
     per_example_global_norm_clip,
     per_example_layer_norm_clip,
 )
+
+# What Optax has in its `transforms`, and lives on a higher floor here.
+if TYPE_CHECKING:
+    from gradtx.places.transforms import *  # noqa: F403
+else:
+    __getattr__, __dir__ = shown_too(__name__, "gradtx.places.transforms")
 
 __all__ = [
     # Multiplying, adding up, clipping

@@ -2,16 +2,25 @@
 
 from typing import NamedTuple
 
-from gradtx.core import Count, Mean, Pair, Square, entrywise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Mean,
+    Pair,
+    Square,
+    entrywise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, debias, lerp, over_root
 from gradtx.transforms.adam import mean_ahead
 from gradtx.values import Decay, NonNegative
 
 
 class ScaleByBeliefState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
-    nu: Square  # mean squared error of mu as a prediction
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Square = None  # mean squared error of mu as a prediction
 
 
 @transformation

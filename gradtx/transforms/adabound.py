@@ -4,22 +4,31 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, Square, entrywise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Mean,
+    Pair,
+    Square,
+    entrywise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, debias, lerp, over_root, safe_increment
 from gradtx.values import Decay, NonNegative
 
 
 class ScaleByAdaboundState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
-    nu: Square  # mean squared gradient
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Square = None  # mean squared gradient
 
 
 class ScaleByAmsboundState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
-    nu: Square  # mean squared gradient
-    nu_max: Square  # the largest so far
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Square = None  # mean squared gradient
+    nu_max: Square = None  # the largest so far
 
 
 @transformation

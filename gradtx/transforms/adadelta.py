@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from gradtx.core import Count, Pair, Square, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Pair, Square, entrywise, slots, transformation
 from gradtx.core.roles import Scale
 from gradtx.numerics import abs_sq, lerp, over_root
 from gradtx.numerics.xla import times_root_of_ratio
@@ -10,9 +10,9 @@ from gradtx.values import Decay, NonNegative
 
 
 class ScaleByAdaDeltaState(NamedTuple):
-    count: Count
     e_g: Square  # mean squared gradient
     e_x: Scale  # mean squared update
+    count: Count = ZERO
 
 
 @transformation

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Pair, Square, leafwise, slots, transformation
+from gradtx.core import ZERO, Count, Pair, Square, leafwise, slots, transformation
 from gradtx.numerics import abs_sq, divide, sqrt
 from gradtx.schedules.power import power_decay
 from gradtx.second_moment import RankOne, rank_one
@@ -13,10 +13,10 @@ from gradtx.values.arguments import LAST_STEP
 
 
 class FactoredState(NamedTuple):
-    count: Count
-    v_row: Square  # mean squares over the longest axis
-    v_col: Square  # mean squares over the second longest
-    v: Square  # mean squares of what is not factored
+    count: Count = ZERO
+    v_row: Square = None  # mean squares over the longest axis
+    v_col: Square = None  # mean squares over the second longest
+    v: Square = None  # mean squares of what is not factored
 
 
 @transformation

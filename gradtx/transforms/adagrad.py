@@ -2,15 +2,15 @@
 
 from typing import NamedTuple
 
-from gradtx.core import Count, Pair, Square, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Pair, Square, entrywise, slots, transformation
 from gradtx.numerics import abs_sq, over_root
 from gradtx.numerics.arithmetic import EpsPlace
 from gradtx.values import NonNegative, NonNegativeConstant
 
 
 class ScaleByRssState(NamedTuple):
-    count: Count
     sum_of_squares: Square
+    count: Count = ZERO
 
 
 @transformation

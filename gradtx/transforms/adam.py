@@ -3,6 +3,7 @@
 from typing import Annotated, NamedTuple
 
 from gradtx.core import (
+    ZERO,
     Count,
     Mean,
     Pair,
@@ -20,9 +21,9 @@ LookAhead = Annotated[str, one_of("optax", "timm")]
 
 
 class ScaleByAdamState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
-    nu: Square  # mean squared gradient
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Square = None  # mean squared gradient
 
 
 @transformation

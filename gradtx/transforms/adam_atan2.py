@@ -5,15 +5,24 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, Square, entrywise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Mean,
+    Pair,
+    Square,
+    entrywise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, debias, lerp, sqrt, unbounded
 from gradtx.values import Decay, NonNegative
 
 
 class ScaleByAdamAtan2State(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
-    nu: Square  # mean squared gradient
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Square = None  # mean squared gradient
 
 
 @transformation

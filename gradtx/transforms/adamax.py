@@ -4,16 +4,16 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Mean, Pair, entrywise, slots, transformation
 from gradtx.core.roles import Scale
 from gradtx.numerics import debias, divide, lerp
 from gradtx.values import Decay, NonNegative
 
 
 class ScaleByAdamaxState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
-    nu: Scale  # decaying maximum of the gradient's size
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Scale = None  # decaying maximum of the gradient's size
 
 
 @transformation

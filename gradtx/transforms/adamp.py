@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, Square, leafwise, slots, transformation
+from gradtx.core import ZERO, Count, Mean, Pair, Square, leafwise, slots, transformation
 from gradtx.numerics import abs_sq, debias, divide, lerp, over_root
 from gradtx.numerics.norms import norm_along
 from gradtx.numerics.shards import entries, greatest, total
@@ -13,14 +13,14 @@ from gradtx.values import Decay, Hyper, NonNegative, refuse
 
 
 class ScaleByAdampState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
-    nu: Square  # mean squared gradient
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Square = None  # mean squared gradient
 
 
 class ScaleBySgdpState(NamedTuple):
-    count: Count
-    trace: Mean  # the velocity
+    count: Count = ZERO
+    trace: Mean = None  # the velocity
 
 
 @transformation

@@ -4,7 +4,16 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, Square, entrywise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Mean,
+    Pair,
+    Square,
+    entrywise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, debias, lerp, over_root, safe_increment
 from gradtx.values import Decay, NonNegative
 
@@ -14,7 +23,7 @@ class ScaleByAdanState(NamedTuple):
     v: Mean  # mean change of the gradient
     n: Square  # mean square of the gradient that is looked ahead to
     g: Mean  # the last gradient
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

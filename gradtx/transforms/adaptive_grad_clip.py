@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gradtx.core import Count, Pair, leafwise, slots, transformation
+from gradtx.core import ZERO, Count, Pair, leafwise, slots, transformation
 from gradtx.numerics import as_array, sqrt, wide_dtype, widen
 from gradtx.numerics.shards import entries, greatest, total
 from gradtx.transforms.clipping import shrinkage
@@ -15,7 +15,7 @@ from gradtx.values import Bound, Misfit, NonNegative, naming, refuse
 
 
 class AdaptiveGradClipState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

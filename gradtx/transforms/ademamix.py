@@ -2,22 +2,31 @@
 
 from typing import NamedTuple
 
-from gradtx.core import Count, Mean, Pair, Square, entrywise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Mean,
+    Pair,
+    Square,
+    entrywise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, debias, lerp, over_root
 from gradtx.values import Decay, DType, Hyper, NonNegative
 
 
 class ScaleByAdemamixState(NamedTuple):
-    count: Count
-    m1: Mean  # mean of recent gradients
-    m2: Mean  # mean of gradients over a long time
-    nu: Square  # mean squared gradient
+    count: Count = ZERO
+    m1: Mean = None  # mean of recent gradients
+    m2: Mean = None  # mean of gradients over a long time
+    nu: Square = None  # mean squared gradient
 
 
 class ScaleBySimplifiedAdEMAMixState(NamedTuple):
-    count: Count
-    m: Mean  # decaying sum of gradients
-    n: Square  # mean squared gradient
+    count: Count = ZERO
+    m: Mean = None  # decaying sum of gradients
+    n: Square = None  # mean squared gradient
 
 
 @transformation

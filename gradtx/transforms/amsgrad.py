@@ -4,7 +4,16 @@ from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, Square, entrywise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Mean,
+    Pair,
+    Square,
+    entrywise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, debias, lerp, over_root
 from gradtx.values import Decay, DType, NonNegative, one_of
 
@@ -12,10 +21,10 @@ MaxOf = Annotated[str, one_of("optax", "torch")]
 
 
 class ScaleByAmsgradState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
-    nu: Square  # mean squared gradient
-    nu_max: Square  # its maximum so far
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Square = None  # mean squared gradient
+    nu_max: Square = None  # its maximum so far
 
 
 @transformation

@@ -4,13 +4,22 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, entrywise, hyper_at, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Mean,
+    Pair,
+    entrywise,
+    hyper_at,
+    slots,
+    transformation,
+)
 from gradtx.values import Steps, refuse
 
 
 class ApplyEvery(NamedTuple):
-    count: Count
-    grad_acc: Mean  # the sum of the updates since the last that was not zero
+    count: Count = ZERO
+    grad_acc: Mean = None  # the sum of the updates since the last that was not zero
 
 
 @transformation

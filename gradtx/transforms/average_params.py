@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Pair, Point, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Pair, Point, entrywise, slots, transformation
 from gradtx.numerics import lerp
 from gradtx.values import StepsOrZero
 
 
 class AverageParamsState(NamedTuple):
-    count: Count
-    average: Point  # the mean of the weights
+    count: Count = ZERO
+    average: Point = None  # the mean of the weights
 
 
 @transformation

@@ -5,7 +5,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Count, Other, Pair, Square, leafwise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Other,
+    Pair,
+    Square,
+    leafwise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, divide, lerp, sqrt
 from gradtx.numerics.norms import safe_root_mean_squares
 from gradtx.second_moment import Encoding, rank_one
@@ -14,10 +23,10 @@ from gradtx.values import Bound, Decay, NonNegative, Steps
 
 
 class ScaleByCAMEState(NamedTuple):
-    count: Count
-    mu: Other  # mean update
-    nu: Square  # mean squared gradient, factored
-    instability: Other  # mean squared deviation of the update, factored
+    count: Count = ZERO
+    mu: Other = None  # mean update
+    nu: Square = None  # mean squared gradient, factored
+    instability: Other = None  # mean squared deviation of the update, factored
 
 
 @transformation

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import (
+    ZERO,
     Count,
     Pair,
     entrywise,
@@ -21,15 +22,15 @@ from gradtx.values import Bound
 
 
 class ClipState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 class ClipByGlobalNormState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 class ClipByBlockRmsState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

@@ -4,19 +4,19 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, Point, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Mean, Pair, Point, entrywise, slots, transformation
 from gradtx.core.roles import Scale
 from gradtx.numerics import divide
 from gradtx.values import NonNegative, NonNegativeConstant
 
 
 class COCOBState(NamedTuple):
-    count: Count
     init_particles: Point  # the first point
     cumulative_gradients: Mean  # minus the sum of the gradients
     scale: Scale  # the greatest |gradient|
     subgradients: Scale  # the sum of |gradient|
     reward: Scale  # what the bets have won
+    count: Count = ZERO
 
 
 @transformation

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import (
+    ZERO,
     Count,
     Other,
     Pair,
@@ -22,12 +23,12 @@ from gradtx.values import Decay, LearningRate, PositiveConstant
 
 
 class DAdaptSGDState(NamedTuple):
-    count: Count
-    grad_sum: Other  # weighted sum of gradients, over the norm of the first
-    params0: Point  # the first point
-    estim_lr: Scalar  # d, the estimate of the distance
-    numerator_weighted: Scalar
-    grad_norm0: Scalar  # the norm of the first gradient that is not 0
+    count: Count = ZERO
+    grad_sum: Other = None  # weighted sum of gradients, over the norm of the first
+    params0: Point = None  # the first point
+    estim_lr: Scalar = None  # d, the estimate of the distance
+    numerator_weighted: Scalar = None
+    grad_norm0: Scalar = None  # the norm of the first gradient that is not 0
 
 
 @transformation

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import (
+    ZERO,
     Count,
     Pair,
     Params,
@@ -43,18 +44,18 @@ InitStep = Annotated[
 
 
 class DoGState(NamedTuple):
-    count: Count
     is_init_step: Scalar  # whether there was no distance yet
     init_params: Point
     max_dist: Scalar  # the greatest distance from them so far
     sum_sq_norm_grads: Scalar
+    count: Count = ZERO
 
 
 class DoWGState(NamedTuple):
-    count: Count
     init_params: Point
     weighted_sq_norm_grads: Scalar
     estim_sq_dist: Scalar  # the greatest squared distance from them so far
+    count: Count = ZERO
 
 
 @transformation

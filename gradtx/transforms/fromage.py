@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Pair, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Pair, entrywise, slots, transformation
 from gradtx.values import LearningRate
 
 
 class RotateAndShrinkState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Mean, Pair, entrywise, slots, transformation
 from gradtx.numerics import lerp
 from gradtx.values import Decay, NonNegative
 
 
 class GrokfastState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
 
 
 @transformation

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import (
+    ZERO,
     Count,
     Pair,
     Params,
@@ -24,7 +25,7 @@ from gradtx.trees.select import only
 
 
 class HutchinsonState(NamedTuple):
-    count: Count  # estimates so far
+    count: Count = ZERO  # estimates so far
 
 
 @transformation

@@ -4,7 +4,7 @@ from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Mean, Pair, entrywise, slots, transformation
 from gradtx.numerics import unbounded
 from gradtx.numerics.xla import mean_and_mix
 from gradtx.values import Decay, DType, NonNegative, one_of
@@ -18,8 +18,8 @@ Mode = Annotated[str, one_of(*SIGNS, name="Mode")]
 
 
 class ScaleByLionState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
 
 
 @transformation

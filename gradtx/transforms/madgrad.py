@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from gradtx.core import (
+    ZERO,
     Count,
     Mean,
     Pair,
@@ -20,10 +21,10 @@ from gradtx.values import Decay, LearningRate, NonNegative
 
 
 class MadgradState(NamedTuple):
-    count: Count
-    grad_sum_sq: Square  # weighted sum of squared gradients
-    s: Mean  # weighted sum of gradients
-    x0: Point  # the first point
+    count: Count = ZERO
+    grad_sum_sq: Square = None  # weighted sum of squared gradients
+    s: Mean = None  # weighted sum of gradients
+    x0: Point = None  # the first point
 
 
 @transformation

@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Mean, Pair, entrywise, slots, transformation
 from gradtx.numerics.arithmetic import is_first
 from gradtx.values import Decay
 
 
 class GradientChangeState(NamedTuple):
-    count: Count
-    previous: Mean  # the gradient before
+    count: Count = ZERO
+    previous: Mean = None  # the gradient before
 
 
 @transformation

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from gradtx.core import (
+    ZERO,
     Count,
     GradientTransformation,
     Mean,
@@ -18,13 +19,13 @@ from gradtx.values.arguments import Fraction
 
 
 class TraceState(NamedTuple):
-    count: Count
     trace: Mean  # the velocity v
+    count: Count = ZERO
 
 
 class EmaState(NamedTuple):
-    count: Count
-    ema: Mean  # the mean m
+    count: Count = ZERO
+    ema: Mean = None  # the mean m
 
 
 @transformation

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from gradtx.core import (
+    ZERO,
     Count,
     Mean,
     Pair,
@@ -20,10 +21,10 @@ from gradtx.values import Decay, DType, NonNegative
 
 
 class ScaleByNadamState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
-    nu: Square  # mean squared gradient
-    mu_product: Scalar  # μ₁ μ₂ ⋯ so far, a scalar for each leaf
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Square = None  # mean squared gradient
+    mu_product: Scalar = None  # μ₁ μ₂ ⋯ so far, a scalar for each leaf
 
 
 @transformation

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Count, Pair, slots, transformation, treewise
+from gradtx.core import ZERO, Count, Pair, slots, transformation, treewise
 from gradtx.numerics import safe_increment, sqrt
 from gradtx.trees import flatten
 from gradtx.trees.like import random_like
@@ -13,7 +13,7 @@ from gradtx.values import NonNegative, brief, is_number, wrong_type
 
 
 class AddNoiseState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

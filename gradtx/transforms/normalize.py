@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import jax
 
-from gradtx.core import Count, Pair, slots, transformation, treewise
+from gradtx.core import ZERO, Count, Pair, slots, transformation, treewise
 from gradtx.numerics import divide, norm_of
 from gradtx.values import Hyper, NonNegative
 
 
 class NormalizeByUpdateNormState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

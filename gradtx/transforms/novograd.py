@@ -4,7 +4,16 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Other, Pair, Square, leafwise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Other,
+    Pair,
+    Square,
+    leafwise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, divide, sqrt
 from gradtx.numerics.arithmetic import is_first
 from gradtx.numerics.shards import entries
@@ -14,9 +23,9 @@ from gradtx.values.arguments import is_zero
 
 
 class ScaleByNovogradState(NamedTuple):
-    count: Count
-    mu: Other  # the momentum, of gradients divided by their norms
-    nu: Square  # mean squared norm
+    count: Count = ZERO
+    mu: Other = None  # the momentum, of gradients divided by their norms
+    nu: Square = None  # mean squared norm
 
 
 @transformation

@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Mean, Pair, entrywise, slots, transformation
 from gradtx.numerics import safe_increment
 from gradtx.values import Hyper
 
 
 class ScaleByOptimisticGradientState(NamedTuple):
-    count: Count
-    previous_gradient: Mean
+    count: Count = ZERO
+    previous_gradient: Mean = None
 
 
 @transformation

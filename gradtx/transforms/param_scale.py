@@ -4,18 +4,18 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Pair, leafwise, slots, transformation
+from gradtx.core import ZERO, Count, Pair, leafwise, slots, transformation
 from gradtx.numerics import norm_of
 from gradtx.numerics.norms import safe_root_mean_squares
 from gradtx.values import NonNegative
 
 
 class ScaleByParamBlockNormState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 class ScaleByParamBlockRmsState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

@@ -4,7 +4,7 @@ from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Pair, slots, transformation, treewise
+from gradtx.core import ZERO, Count, Pair, slots, transformation, treewise
 from gradtx.core.roles import scalar_like
 from gradtx.numerics import divide
 from gradtx.trees import norm
@@ -15,7 +15,7 @@ Variant = Annotated[str, one_of("sps", "sps+")]
 
 
 class ScaleByPolyakState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

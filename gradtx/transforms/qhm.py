@@ -2,21 +2,30 @@
 
 from typing import NamedTuple
 
-from gradtx.core import Count, Mean, Pair, Square, entrywise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Mean,
+    Pair,
+    Square,
+    entrywise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, debias, lerp, over_root
 from gradtx.values import Decay, NonNegative
 from gradtx.values.arguments import Fraction
 
 
 class ScaleByQhmState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
 
 
 class ScaleByQhadamState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
-    nu: Square  # mean squared gradient
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Square = None  # mean squared gradient
 
 
 @transformation

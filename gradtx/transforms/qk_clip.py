@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Pair, slots, transformation, treewise
+from gradtx.core import ZERO, Count, Pair, slots, transformation, treewise
 from gradtx.numerics import as_array, divide
 from gradtx.trees import flatten, keystr
 from gradtx.values import Bound, Misfit
@@ -12,7 +12,7 @@ from gradtx.values.arguments import Fraction
 
 
 class QkClipState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

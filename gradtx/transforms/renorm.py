@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Count, Pair, leafwise, slots, transformation, treewise
+from gradtx.core import ZERO, Count, Pair, leafwise, slots, transformation, treewise
 from gradtx.numerics import divide, norm_of
 from gradtx.numerics.shards import entries
 from gradtx.transforms.adaptive_grad_clip import unit_size, unitwise_norm
@@ -22,7 +22,7 @@ Per = Annotated[str, one_of("tree", "leaf", "unit")]
 
 
 class RenormState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

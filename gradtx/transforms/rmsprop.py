@@ -4,20 +4,29 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, Square, entrywise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Mean,
+    Pair,
+    Square,
+    entrywise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, debias, lerp, over_root
 from gradtx.values import Decay, NonNegative, NonNegativeConstant
 
 
 class ScaleByRmsState(NamedTuple):
-    count: Count
     nu: Square  # mean squared gradient
+    count: Count = ZERO
 
 
 class ScaleByRStdDevState(NamedTuple):
-    count: Count
     mu: Mean  # mean gradient
     nu: Square  # mean squared gradient
+    count: Count = ZERO
 
 
 @transformation

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import Count, Other, Pair, entrywise, slots, transformation
+from gradtx.core import ZERO, Count, Other, Pair, entrywise, slots, transformation
 from gradtx.core.roles import Scale
 from gradtx.numerics import unbounded
 from gradtx.numerics.xla import clipped_choice
@@ -21,9 +21,9 @@ from gradtx.values import (
 
 
 class ScaleByRpropState(NamedTuple):
-    count: Count
     step_sizes: Scale
     prev_updates: Other  # the last step, uphill; 0 after a change of sign
+    count: Count = ZERO
 
 
 @transformation

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from gradtx.core import (
+    ZERO,
     Count,
     GradientTransformation,
     Pair,
@@ -14,11 +15,11 @@ from gradtx.values import Hyper, LearningRate, checked
 
 
 class ScaleState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 class ScaleByScheduleState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

@@ -4,7 +4,16 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Other, Pair, Square, leafwise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Other,
+    Pair,
+    Square,
+    leafwise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, divide, lerp, sqrt
 from gradtx.second_moment import cover
 from gradtx.values import Decay, NonNegative
@@ -12,9 +21,9 @@ from gradtx.values.arguments import Fraction
 
 
 class ScaleBySM3State(NamedTuple):
-    count: Count
     mu: Square  # the accumulators of each axis
     nu: Other  # the mean of what is divided already
+    count: Count = ZERO
 
 
 @transformation

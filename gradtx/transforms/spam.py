@@ -5,15 +5,24 @@ from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Mean, Pair, Square, entrywise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Mean,
+    Pair,
+    Square,
+    entrywise,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, debias, lerp, over_root, sqrt
 from gradtx.values import Bound, Decay, NonNegative, Steps, StepsOrZero, one_of
 
 
 class ScaleBySpamState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient since the last reset
-    nu: Square  # mean squared gradient since the last reset
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient since the last reset
+    nu: Square = None  # mean squared gradient since the last reset
 
 
 @transformation

@@ -2,16 +2,16 @@
 
 from typing import NamedTuple
 
-from gradtx.core import Count, Mean, Pair, Square, leafwise, slots, transformation
+from gradtx.core import ZERO, Count, Mean, Pair, Square, leafwise, slots, transformation
 from gradtx.numerics import abs_sq, debias, lerp, over_root
 from gradtx.numerics.norms import safe_root_mean_squares
 from gradtx.values import Decay, NonNegative
 
 
 class ScaleByStableAdamWState(NamedTuple):
-    count: Count
-    mu: Mean  # mean gradient
-    nu: Square  # mean squared gradient
+    count: Count = ZERO
+    mu: Mean = None  # mean gradient
+    nu: Square = None  # mean squared gradient
 
 
 @transformation

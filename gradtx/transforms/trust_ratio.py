@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Count, Pair, leafwise, slots, transformation
+from gradtx.core import ZERO, Count, Pair, leafwise, slots, transformation
 from gradtx.numerics import divide, norm_of
 from gradtx.values import NonNegative
 
 
 class ScaleByTrustRatioState(NamedTuple):
-    count: Count
+    count: Count = ZERO
 
 
 @transformation

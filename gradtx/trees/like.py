@@ -13,6 +13,22 @@ from gradtx.trees.flat import PyTree, Shape
 from gradtx.values import naming
 
 
+def made_of(init: Callable[[PyTree], Any], params: PyTree) -> Any:
+    """init(params); its shapes and dtypes where parameters are `ShapeDtypeStruct`s."""
+    leaves, structure = jax.tree.flatten(params)
+    at = [i for i, x in enumerate(leaves) if isinstance(x, jax.ShapeDtypeStruct)]
+    if not at:
+        return init(params)
+
+    def init_from(arrays: list[jax.Array]) -> Any:
+        filled = list(leaves)
+        for i, x in zip(at, arrays, strict=True):
+            filled[i] = x
+        return init(jax.tree.unflatten(structure, filled))
+
+    return jax.eval_shape(init_from, [leaves[i] for i in at])
+
+
 def size(tree: PyTree) -> int:
     """The number of entries."""
     return sum(math.prod(jnp.shape(x)) for x in jax.tree.leaves(tree))

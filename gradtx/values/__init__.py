@@ -23,6 +23,7 @@ from gradtx.values.errors import (
     naming as naming,
     wrong_type as wrong_type,
 )
+from gradtx.values.places import shown_too as shown_too
 from gradtx.values.text import brief as brief
 from gradtx.values.value import (
     Value as Value,

@@ -9,8 +9,19 @@ from gradtx.wrappers.cautious import cautious
 from gradtx.wrappers.across import across
 
 # For some leaves
-from gradtx.wrappers.masked import MaskedState, freeze, masked, selective_transform
-from gradtx.wrappers.partition import PartitionState, multi_transform, partition
+from gradtx.wrappers.masked import (
+    MaskedNode,
+    MaskedState,
+    freeze,
+    masked,
+    selective_transform,
+)
+from gradtx.wrappers.partition import (
+    MultiTransformState,
+    PartitionState,
+    multi_transform,
+    partition,
+)
 
 # Steps that are not made
 from gradtx.wrappers.apply_if_finite import ApplyIfFiniteState, apply_if_finite
@@ -59,10 +70,12 @@ __all__ = [
     # Over devices
     "across",
     # For some leaves
+    "MaskedNode",
     "MaskedState",
     "freeze",
     "masked",
     "selective_transform",
+    "MultiTransformState",
     "PartitionState",
     "multi_transform",
     "partition",

@@ -91,9 +91,10 @@ def inject_hyperparams(
 
     Numbers are read from the state and stay as they are set; schedules are computed
     from the count of updates, and after an update the state shows the value that it
-    used. In place, by `.update(...)`, by `state._replace(hyperparams={...})` or by
-    `gradtx.tree.set(state, learning_rate=0.05)`, inside `jax.jit` and outside: what is
-    set is checked, and the types of the state stay, so nothing is traced again.
+    used, as `hyperparameters(tx, state, of="last")` does. In place, by `.update(...)`,
+    by `state._replace(hyperparams={...})` or by `gradtx.tree.set(state,
+    learning_rate=0.05)`, inside `jax.jit` and outside: what is set is checked, and the
+    types of the state stay, so nothing is traced again.
 
     The hyperparameters are the arguments whose annotation says so (`Hyper`, `Decay`,
     ...). Of a factory without such annotations, as another library's, they are the

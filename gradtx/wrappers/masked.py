@@ -23,6 +23,13 @@ from gradtx.trees.select import everything_but, only, selected
 from gradtx.values import checked
 
 
+class MaskedNode(NamedTuple):
+    """A leaf that is left out, to Optax, and a tree without leaves to all others.
+
+    Here `None` is such a leaf. So code that asks for this one finds none.
+    """
+
+
 class MaskedState(NamedTuple):
     inner_state: OptState  # of the selected leaves, with None for the others
 

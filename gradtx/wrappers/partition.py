@@ -121,4 +121,5 @@ def partition(
     return wrapper(PartitionState, init, update, around, parts, scope)
 
 
-multi_transform = partition
+# Optax's names before.
+multi_transform, MultiTransformState = partition, PartitionState

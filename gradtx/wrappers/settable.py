@@ -137,7 +137,11 @@ class InjectHyperparamsState(_Fields):
 
     @property
     def hyperparams(self) -> Any:
-        """The hyperparameters by name: set them in place, also under `jax.jit`."""
+        """The hyperparameters by name: set them in place, also under `jax.jit`.
+
+        Of a schedule it is, as in Optax, the value that the last update used, which is
+        `hyperparameters(tx, state, of="last")`; without `of`, that tells the next.
+        """
         register_with_flax(Hyperparams)  # which comes by here before it looks for it
         return self[1]
 

@@ -1,0 +1,1 @@
+"""Where Optax has what lives on a higher floor here: rooms show these names, too."""
