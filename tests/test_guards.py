@@ -439,6 +439,134 @@ def test_equal_limits_make_equal_transformations():
     assert len(traces) == 1
 
 
+# The loss, and a state of one's own.
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_a_loss_that_is_not_finite_makes_a_step_bad(bad):
+    tx = gradtx.apply_if_finite(gradtx.adam(0.1))
+    update, first = jax.jit(tx.update), tx.init(P)
+    for value in (jnp.float32(1.5), jnp.bfloat16(1.5)):
+        u, state = update(GOOD, first, P, value=value)
+        same((u, state), update(GOOD, first, P))
+    u, state = update(GOOD, first, P, value=jnp.float32(bad))
+    assert is_zero(u)
+    assert counts(state) == (1, False, 1)
+    same(state.inner_state, first.inner_state)
+    u, state = tx.update(GOOD, first, P, value=bad)  # a number of Python's
+    assert is_zero(u)
+    deaf = gradtx.apply_if_finite(gradtx.adam(0.1), check_value=False)
+    close(deaf.update(GOOD, first, P, value=bad), deaf.update(GOOD, first, P))
+
+
+def test_a_limit_counts_bad_losses_too():
+    tx = gradtx.apply_if_finite(gradtx.sgd(0.1), 1)
+    taken = [not is_zero(u) for u, _ in run(tx, [GOOD] * 3, value=jnp.nan)]
+    assert taken == [False, True, True]
+
+
+@pytest.mark.parametrize("guard", [gradtx.apply_if_finite])
+def test_the_loss_reaches_what_is_inside(guard):
+    inside = gradtx.chain(gradtx.scale_by_adam(), gradtx.scale_by_polyak())
+    tx = gradtx.chain(guard(inside), gradtx.scale(-1.0))
+    u, _ = tx.update(GOOD, tx.init(P), P, value=2.0)
+    v, _ = inside.update(GOOD, inside.init(P), P, value=2.0)
+    close(u, gradtx.tree.scale(-1.0, v))
+    with pytest.raises(ValueError, match="value has shape"):
+        tx.update(GOOD, tx.init(P), P, value=jnp.ones(2))
+
+
+def above(updates, step, params, *, value, limit=1.0):
+    return value > limit, {"value": value}
+
+
+def above_of_all(updates, step, params, **extra):
+    return extra.get("value", 0.0) > 1.0, ()
+
+
+def above_by_place(updates, step, params, value):
+    return value > 1.0, value
+
+
+def make_skipping(f):
+    return gradtx.skip_updates(gradtx.sgd(0.1), f)
+
+
+def make_leaving_out(f):
+    return gradtx.accumulate(gradtx.sgd(0.1), 1, should_skip_update_fn=f)
+
+
+listeners = pytest.mark.parametrize("make", [make_skipping, make_leaving_out])
+
+
+@listeners
+@pytest.mark.parametrize("f", [above, above_of_all, above_by_place])
+def test_what_skips_hears_the_extra_arguments_that_it_names(make, f):
+    tx = gradtx.chain(make(f), gradtx.scale(1.0))
+    state = tx.init(P)
+    update = jax.jit(tx.update)
+    low, after = update(GOOD, state, P, value=jnp.float32(0.5))
+    high, again = update(GOOD, after, P, value=jnp.float32(2.0))
+    assert not is_zero(low)
+    assert is_zero(high)
+    types = [jax.tree.map(jax.typeof, s) for s in (state, after, again)]
+    assert types[0] == types[1] == types[2]
+    if f is above:
+        assert again[0].skip_state == {"value": 2.0}
+        low, _ = tx.update(GOOD, state, P, value=2.0, limit=3.0)
+        assert not is_zero(low)
+        with pytest.raises(TypeError, match="needs value: call update"):
+            tx.update(GOOD, state, P)
+        with pytest.raises(TypeError, match="unknown argument limi; did you mean lim"):
+            tx.update(GOOD, state, P, value=1.0, limi=1.0)
+
+
+def falls_first(params):
+    return {"best": jnp.full((), 10.0), "gone": 0}
+
+
+def falls(updates, skip_state, params, *, value):
+    skip = value > skip_state["best"]
+    best = jnp.minimum(skip_state["best"], value)
+    return skip, {"best": best, "gone": skip_state["gone"] + skip.astype(int)}
+
+
+@listeners
+def test_what_skips_may_have_a_state_of_its_own(make):
+    tx = make((falls_first, falls))
+    assert tx == make([falls_first, falls]) == pickle.loads(pickle.dumps(tx))
+    assert eval(repr(tx), {**vars(gradtx), **globals()}) == tx
+
+    def step(state, value):
+        u, state = tx.update(GOOD, state, P, value=value)
+        return state, (jnp.any(u["w"] != 0), state.skip_state)
+
+    values = jnp.array([3.0, 4.0, 2.0, 2.5, 2.0])
+    state, (taken, told) = jax.lax.scan(step, tx.init(P), values)
+    assert taken.tolist() == [True, False, True, False, True]
+    assert told["gone"].tolist() == [0, 1, 1, 2, 2]
+    assert told["best"].tolist() == [3, 3, 2, 2, 2]
+    assert state.gradient_step == 3
+
+
+@listeners
+def test_what_a_function_that_skips_must_return(make):
+    tx = make(lambda u, n, p: True)
+    with pytest.raises(TypeError, match="returned True; expected a flag and a tree"):
+        tx.init(P)
+    changing = make((lambda p: {"a": 0.0}, lambda u, s, p: (True, {"b": 0.0})))
+    with pytest.raises(ValueError, match=r"state.skip_state\['a'\] has no counterp"):
+        changing.update(GOOD, changing.init(P), P)
+    growing = make((lambda p: {"a": 0.0}, lambda u, s, p: (True, {"a": jnp.ones(2)})))
+    with pytest.raises(ValueError, match=r"skip_state\['a'\] has shape \(\), but what"):
+        growing.update(GOOD, growing.init(P), P)
+    for wrong in (3, (falls,), (falls_first, falls, falls), (falls, 1), "f"):
+        with pytest.raises(
+            (TypeError, ValueError), match="must be a function, or a pa"
+        ):
+            make(wrong)
+
+
 # Conditions on the step.
 
 
@@ -577,9 +705,14 @@ def test_what_is_no_boolean_scalar_is_refused(wrong):
             TypeError, match=f"{make.__name__}.*transform_fn {expected}"
         ):
             tx.update(GOOD, tx.init(P), P)
+    said = f"skip_updates.*skip_update_fn {expected}"
     tx = gradtx.skip_updates(gradtx.sgd(0.1), lambda u, n, p: (wrong, ()))
+    with pytest.raises(TypeError, match=said):
+        tx.init(P)
+    judge = (gradtx.init_empty_state, lambda u, s, p: (wrong, s))
+    tx = gradtx.skip_updates(gradtx.sgd(0.1), judge)
     state = tx.init(P)
-    with pytest.raises(TypeError, match=f"skip_updates.*skip_update_fn {expected}"):
+    with pytest.raises(TypeError, match=said):
         tx.update(GOOD, state, P)
 
 
