@@ -148,6 +148,13 @@ ROWS = [
     Row(gradtx.zero_nans),
     Row(gradtx.apply_if_finite, parts=(gradtx.adam(0.1),)),
     Row(gradtx.skip_updates, parts=(gradtx.adam(0.1), gradtx.skip_not_finite)),
+    Row(
+        gradtx.skip_spikes,
+        {"sigma": 6.0},
+        {"window": 4},
+        parts=(gradtx.adam(0.1),),
+        value=True,
+    ),
     Row(gradtx.conditionally_transform, parts=(gradtx.adam(0.1), even)),
     Row(gradtx.conditionally_mask, parts=(gradtx.adam(0.1), even)),
     Row(

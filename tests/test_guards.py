@@ -465,7 +465,7 @@ def test_a_limit_counts_bad_losses_too():
     assert taken == [False, True, True]
 
 
-@pytest.mark.parametrize("guard", [gradtx.apply_if_finite])
+@pytest.mark.parametrize("guard", [gradtx.apply_if_finite, gradtx.skip_spikes])
 def test_the_loss_reaches_what_is_inside(guard):
     inside = gradtx.chain(gradtx.scale_by_adam(), gradtx.scale_by_polyak())
     tx = gradtx.chain(guard(inside), gradtx.scale(-1.0))
@@ -565,6 +565,169 @@ def test_what_a_function_that_skips_must_return(make):
             (TypeError, ValueError), match="must be a function, or a pa"
         ):
             make(wrong)
+
+
+# Spikes of the loss and of the gradient's norm.
+
+
+def spiky(n=400, seed=0):
+    """Losses and norms of a noisy descent with spikes, NaNs and a shift of level."""
+    rng = np.random.default_rng(seed)
+    losses = 3 + 2 * np.exp(-np.arange(n) / 80) + 0.05 * rng.normal(size=n)
+    norms = 1 + 0.1 * rng.normal(size=n)
+    losses[rng.integers(0, n, n // 20)] += 2
+    norms[rng.integers(0, n, n // 20)] *= 5
+    losses[[3, n // 2]] = np.nan
+    norms[[5, n // 2 + 1]] = np.inf
+    losses[3 * n // 4 :] += 1
+    return losses.astype(np.float32), np.abs(norms).astype(np.float32)
+
+
+def skipped_by_numpy(kinds, window, sigma, patience):
+    """Which steps are skipped, in float64 and with lists."""
+    taken = [[] for _ in kinds]
+    row, skipped = 0, []
+    for values in zip(*kinds, strict=True):
+        spike = False
+        for x, past in zip(values, taken, strict=True):
+            past = np.asarray(past[-window:], np.float64)
+            if len(past) >= max(2, window // 2):
+                mean, spread = past.mean(), past.std(ddof=1)
+                spread = max(spread, abs(mean) / 1000)
+                spike |= spread > 0 and x > mean + sigma * spread
+        finite = np.isfinite(values).all()
+        if finite and spike and row >= patience:
+            spike, taken = False, [[] for _ in kinds]
+        skipped.append(bool(spike or not finite))
+        if not skipped[-1]:
+            row = 0
+            for x, past in zip(values, taken, strict=True):
+                past.append(x)
+        elif finite:
+            row += 1
+    return np.array(skipped)
+
+
+def of_norms(norms):
+    return jnp.asarray(np.multiply.outer(norms, [0.6, -0.8]), jnp.float32)
+
+
+def spikes_in(tx, norms, losses=None):
+    """Which steps a scan skips, and its last state."""
+
+    def step(state, given):
+        words = {} if losses is None else {"value": given["loss"]}
+        u, state = tx.update(given["g"], state, **words)
+        return state, ~jnp.any(u)
+
+    given = {
+        "g": of_norms(norms),
+        "loss": jnp.float32(norms if losses is None else losses),
+    }
+    state, skipped = jax.jit(lambda s, x: jax.lax.scan(step, s, x))(
+        tx.init(jnp.zeros(2)), given
+    )
+    return np.asarray(skipped), state
+
+
+@pytest.mark.parametrize(
+    ("window", "sigma", "patience"),
+    [(128, 6.0, 16), (16, 3.0, 4), (2, 2.0, 0), (7, 1.0, 3)],
+)
+def test_spikes_are_those_of_numpy(window, sigma, patience):
+    tx = gradtx.skip_spikes(gradtx.scale(1.0), window, sigma, patience)
+    losses, norms = spiky()
+    for kinds in ([norms], [norms, losses]):
+        expected = skipped_by_numpy(kinds, window, sigma, patience)
+        skipped, state = spikes_in(tx, *kinds)
+        assert 1 < expected.sum() < 300
+        np.testing.assert_array_equal(skipped, expected)
+        assert state.total_skipped == expected.sum()
+
+
+def test_a_spike_is_as_if_it_had_not_been():
+    inside = gradtx.adamw(0.1)
+    tx = gradtx.skip_spikes(inside, window=8)
+    scales = [1.0, 1.1, 0.9, 1.0, 50.0, 1.05, float("nan"), 0.95]
+    gs = [gradtx.tree.scale(c, GOOD) for c in scales]
+    history = run(tx, gs)
+    alone = run(inside, [g for g, c in zip(gs, scales, strict=True) if c < 2])
+    spikes = [i for i, c in enumerate(scales) if not c < 2]
+    for i in spikes:
+        assert is_zero(history[i][0])
+        same(history[i][1].inner_state, history[i - 1][1].inner_state)
+        same(history[i][1].norms, history[i - 1][1].norms)
+    kept = [pair for i, pair in enumerate(history) if i not in spikes]
+    for (u, state), (v, inner_state) in zip(kept, alone, strict=True):
+        close((u, state.inner_state), (v, inner_state))
+    assert history[-1][1].total_skipped == 2
+
+
+def test_a_loss_spikes_where_the_gradient_does_not():
+    tx = gradtx.skip_spikes(gradtx.sgd(0.1), window=4)
+    update, state = jax.jit(tx.update), tx.init(P)
+    skipped = []
+    for loss in (1.0, 1.1, 0.9, 9.0, -9.0, jnp.inf, 1.0):
+        u, state = update(GOOD, state, P, value=jnp.float32(loss))
+        skipped.append(is_zero(u))
+    assert skipped == [False, False, False, True, False, True, False]
+    with pytest.raises(ValueError, match="value has shape"):
+        tx.update(GOOD, state, P, value=jnp.ones(2))
+
+
+def test_losses_may_be_given_in_some_steps_only():
+    tx = gradtx.skip_spikes(gradtx.sgd(0.1), window=4)
+    state = tx.init(P)
+    types = jax.tree.map(jax.typeof, state)
+    for value in (1.0, None, 1.1, None, 9.0):
+        words = {} if value is None else {"value": value}
+        u, state = tx.update(GOOD, state, P, **words)
+        assert jax.tree.map(jax.typeof, state) == types
+        assert is_zero(u) == (value == 9.0)
+    assert (state.losses.count, state.norms.count) == (2, 4)
+
+
+@pytest.mark.parametrize("level", [1.0, 0.1, 3e-30, 1e30])
+def test_a_plateau_skips_what_stands_out_and_nothing_else(level):
+    tx = gradtx.skip_spikes(gradtx.scale(1.0), window=64)
+    rng = np.random.default_rng(1)
+    noise = 1 + 1e-6 * rng.integers(-1, 2, 300)
+    for plateau in (np.ones(300), noise):
+        norms = (level * plateau).astype(np.float32)
+        norms[200] *= 1.005  # six thousandths pass
+        norms[250] *= 1.1
+        skipped, _ = spikes_in(tx, norms)
+        assert np.flatnonzero(skipped).tolist() == [250]
+
+
+def test_after_gradients_of_zero_alone_nothing_is_a_spike():
+    skipped, _ = spikes_in(
+        gradtx.skip_spikes(gradtx.scale(1.0), 4), [0.0] * 9 + [1.0] * 4
+    )
+    assert skipped.tolist() == [True] * 9 + [False] * 4  # an update of 0 looks skipped
+
+
+@pytest.mark.parametrize("patience", [0, 3, 16])
+def test_a_new_level_is_taken_in_the_end(patience):
+    tx = gradtx.skip_spikes(gradtx.scale(1.0), 16, max_consecutive_skips=patience)
+    rng = np.random.default_rng(2)
+    norms = 1 + 0.05 * rng.normal(size=120)
+    norms[40:] += 4
+    norms[100] += 40  # a spike at the new level
+    norms[110:] = np.nan  # is no level
+    skipped, state = spikes_in(tx, norms)
+    assert skipped[40 : 40 + patience].all()
+    assert not skipped[40 + patience : 100].any()
+    assert skipped[100] == (patience > 0)
+    assert skipped[110:].all()
+    assert state.skipped_in_a_row == 0
+    assert skipped.sum() == state.total_skipped == patience + 10 + (patience > 0)
+
+
+@pytest.mark.parametrize("wrong", [1, 0, -3, 2.5, True, "9", None, jnp.int32(9)])
+def test_a_window_is_a_whole_number(wrong):
+    with pytest.raises((TypeError, ValueError), match="window must be a whole numb"):
+        gradtx.skip_spikes(gradtx.sgd(0.1), wrong)
 
 
 # Conditions on the step.

@@ -76,6 +76,7 @@ WRAPPERS = {
     ),
     "apply_if_finite": around(gradtx.apply_if_finite),
     "skip_updates": around(lambda tx: gradtx.skip_updates(tx, gradtx.skip_not_finite)),
+    "skip_spikes": around(lambda tx: gradtx.skip_spikes(tx, 2)),
     "conditionally_transform": around(
         lambda tx: gradtx.conditionally_transform(tx, odd)
     ),
@@ -220,6 +221,7 @@ SHARDED = {
     "apply_if_finite": gradtx.apply_if_finite(gradtx.adam(0.1)),
     "skip_not_finite": gradtx.skip_updates(gradtx.sgd(0.1), gradtx.skip_not_finite),
     "skip_large": gradtx.skip_updates(gradtx.sgd(0.1), skip_large),
+    "skip_spikes": gradtx.skip_spikes(gradtx.adam(0.1), 2),
     "conditionally_mask": gradtx.conditionally_mask(gradtx.adam(0.1), odd),
     "accumulate": gradtx.accumulate(gradtx.adam(0.1), 2),
 }  # fmt: skip

@@ -17,6 +17,10 @@ from gradtx.wrappers.skip_updates import (
     skip_not_finite,
     skip_updates,
 )
+from gradtx.wrappers.skip_spikes import (
+    SkipSpikesState as SkipSpikesState,
+    skip_spikes,
+)
 from gradtx.wrappers.conditionally import (
     ConditionallyMaskState,
     ConditionallyTransformState,
@@ -67,6 +71,7 @@ __all__ = [
     "skip_large_updates",
     "skip_not_finite",
     "skip_updates",
+    "skip_spikes",
     "ConditionallyMaskState",
     "ConditionallyTransformState",
     "conditionally_mask",

@@ -46,7 +46,7 @@ def judge_of(should_skip: Any) -> Pair:
     updates so far, and returns a flag in the place of the updates.
     """
     has_state = isinstance(should_skip, tuple)
-    first, judge = should_skip if has_state else (None, should_skip)
+    first, judge = should_skip if has_state else (should_skip, should_skip)
     known = Pair(first, judge)
     required = [p.name for p in declared_words(judge) if p.default is p.empty]
 
