@@ -155,6 +155,12 @@ ROWS = [
         parts=(gradtx.adam(0.1),),
         value=True,
     ),
+    Row(
+        gradtx.loss_scale,
+        {"init_scale": 64.0, "factor": 4.5, "min_scale": 0.5, "max_scale": 512.0},
+        {"period": 2},
+        parts=(gradtx.adam(0.1),),
+    ),
     Row(gradtx.conditionally_transform, parts=(gradtx.adam(0.1), even)),
     Row(gradtx.conditionally_mask, parts=(gradtx.adam(0.1), even)),
     Row(

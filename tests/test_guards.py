@@ -730,6 +730,103 @@ def test_a_window_is_a_whole_number(wrong):
         gradtx.skip_spikes(gradtx.sgd(0.1), wrong)
 
 
+# A scale of the loss.
+
+
+def squares(p, scale=1.0):
+    return scale * jnp.sum(p["w"].astype(jnp.float16) ** 2).astype(jnp.float32)
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0])
+def test_the_scale_of_a_loss_is_that_of_flax(factor, lenient):
+    from flax.training.dynamic_scale import DynamicScale
+
+    start = {"w": jnp.array([0.5, 3.0, -1e-4])}
+    theirs = DynamicScale(
+        growth_factor=factor, backoff_factor=1 / factor, growth_interval=3, scale=1024.0
+    )
+    tx = gradtx.loss_scale(
+        gradtx.sgd(0.01, momentum=0.9), 1024.0, period=4, factor=factor, max_scale=1e30
+    )
+    optimizer = gradtx.sgd(0.01, momentum=0.9)
+
+    @jax.jit
+    def flax_step(scale, p, inside):
+        scale, finite, loss, g = scale.value_and_grad(squares)(p)
+        u, new = optimizer.update(g, inside, p)
+        choose = functools.partial(jnp.where, finite)
+        p = jax.tree.map(choose, gradtx.apply_updates(p, u), p)
+        return scale, p, jax.tree.map(choose, new, inside), loss
+
+    @jax.jit
+    def step(p, state):
+        g = jax.grad(squares)(p, gradtx.tree.get(state, "scale"))
+        u, state = tx.update(g, state, p)
+        return gradtx.apply_updates(p, u), state
+
+    p, state = start, tx.init(start)
+    q, inside = start, optimizer.init(start)
+    scales = []
+    for _ in range(60):
+        p, state = step(p, state)
+        theirs, q, inside, _ = flax_step(theirs, q, inside)
+        assert state.scale == theirs.scale
+        assert state.good_steps == theirs.fin_steps
+        close((p, state.inner_state), (q, inside))
+        scales.append(float(state.scale))
+    assert np.any(np.diff(scales) < 0)
+    assert np.any(np.diff(scales) > 0)
+    assert state.total_skipped == np.sum(np.diff([1024.0, *scales]) < 0) > 2
+
+
+def test_small_gradients_do_not_vanish_in_float16():
+    p = {"w": jnp.full(2, 0.5, jnp.float16)}
+
+    def loss(p, scale):
+        return jnp.sum(p["w"] * jnp.float16(1e-5) * 1e-3 * scale.astype(jnp.float16))
+
+    tx = gradtx.loss_scale(gradtx.scale_by_adam(eps=0.0), 2.0**14)
+    state = tx.init(p)
+    g = jax.grad(loss)(p, state.scale)
+    assert not jax.grad(loss)(p, jnp.ones(()))["w"].any()
+    u, state = jax.jit(tx.update)(g, state, p)
+    np.testing.assert_allclose(u["w"], 1.0, rtol=1e-3)
+    np.testing.assert_allclose(state.inner_state.mu["w"], 1e-9, rtol=0.02)
+
+
+def test_the_scale_stays_within_its_bounds():
+    tx = gradtx.loss_scale(gradtx.sgd(0.1), 4.0, 1, min_scale=1.0, max_scale=16.0)
+    history = run(tx, [GOOD] * 4 + [BAD, INF] * 4)
+    scales = [float(state.scale) for _, state in history]
+    assert scales == [8, 16, 16, 16, 8, 4, 2, 1, 1, 1, 1, 1]
+    assert [is_zero(u) for u, _ in history] == [False] * 4 + [True] * 8
+    assert history[-1][1].total_skipped == 8
+
+
+def test_the_scale_and_accumulation_go_together():
+    inner = gradtx.adam(0.1)
+    scaled = gradtx.tree.scale(32.0, GOOD)
+    expected = twice(inner)[0][0]
+    for tx in (
+        gradtx.accumulate(gradtx.loss_scale(inner, 32.0), 2),
+        gradtx.loss_scale(gradtx.accumulate(inner, 2), 32.0),
+    ):
+        close(run(tx, [scaled, scaled])[-1][0], expected)
+
+
+def test_the_loss_inside_a_scale_is_the_users():
+    plateau = gradtx.chain(gradtx.sgd(0.1), gradtx.reduce_on_plateau(patience=1))
+    tx = gradtx.loss_scale(plateau)
+    (_, state), *_ = run(tx, [GOOD], value=3.0)
+    assert gradtx.tree.get(state.inner_state, "best_value") == 3.0
+
+
+def test_bounds_that_leave_the_first_scale_out_are_refused():
+    for bounds in ({"max_scale": 8.0}, {"min_scale": 1e9, "max_scale": 1e10}):
+        with pytest.raises(ValueError, match=r"loss_scale.*init_scale must be betw"):
+            gradtx.loss_scale(gradtx.sgd(0.1), **bounds)
+
+
 # Conditions on the step.
 
 

@@ -77,6 +77,7 @@ WRAPPERS = {
     "apply_if_finite": around(gradtx.apply_if_finite),
     "skip_updates": around(lambda tx: gradtx.skip_updates(tx, gradtx.skip_not_finite)),
     "skip_spikes": around(lambda tx: gradtx.skip_spikes(tx, 2)),
+    "loss_scale": around(gradtx.loss_scale),
     "conditionally_transform": around(
         lambda tx: gradtx.conditionally_transform(tx, odd)
     ),
@@ -222,6 +223,7 @@ SHARDED = {
     "skip_not_finite": gradtx.skip_updates(gradtx.sgd(0.1), gradtx.skip_not_finite),
     "skip_large": gradtx.skip_updates(gradtx.sgd(0.1), skip_large),
     "skip_spikes": gradtx.skip_spikes(gradtx.adam(0.1), 2),
+    "loss_scale": gradtx.loss_scale(gradtx.adam(0.1)),
     "conditionally_mask": gradtx.conditionally_mask(gradtx.adam(0.1), odd),
     "accumulate": gradtx.accumulate(gradtx.adam(0.1), 2),
 }  # fmt: skip

@@ -21,6 +21,7 @@ from gradtx.wrappers.skip_spikes import (
     SkipSpikesState as SkipSpikesState,
     skip_spikes,
 )
+from gradtx.wrappers.loss_scale import LossScaleState as LossScaleState, loss_scale
 from gradtx.wrappers.conditionally import (
     ConditionallyMaskState,
     ConditionallyTransformState,
@@ -72,6 +73,7 @@ __all__ = [
     "skip_not_finite",
     "skip_updates",
     "skip_spikes",
+    "loss_scale",
     "ConditionallyMaskState",
     "ConditionallyTransformState",
     "conditionally_mask",
