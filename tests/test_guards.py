@@ -1004,6 +1004,57 @@ def test_wrong_arguments_are_refused():
             factory(*arguments)
 
 
+# Frozen for a while.
+
+
+def from_the_third(step):
+    return step >= 3
+
+
+def up_to_the_third(step):
+    return step < 3
+
+
+@pytest.mark.parametrize("opens", [True, False])
+@inner
+def test_freezing_for_a_while_leaves_the_rest_as_it_was(inner, opens):
+    """Counts and moments go on, and no decay leaks into what is frozen."""
+    gate = gradtx.conditionally_mask(
+        gradtx.identity(), from_the_third if opens else up_to_the_third
+    )
+    tx = gradtx.chain(inner, gradtx.masked(gate, gradtx.by_path("w")))
+    alone = gradtx.chain(inner)
+    gs = [gradtx.tree.scale(c, GOOD) for c in (1.0, -0.5, 2.0, 0.3, 1.5)]
+    state, free, update = tx.init(P), alone.init(P), jax.jit(tx.update)
+    for i, g in enumerate(gs):
+        u, state = update(g, state, P)
+        expected, free = jax.jit(alone.update)(g, free, P)
+        same(u["b"], expected["b"])
+        if (i >= 3) == opens:
+            same(u["w"], expected["w"])
+        else:
+            assert is_zero(u["w"])
+        same(state[0], free[0])
+
+
+def test_what_thaws_may_begin_anew_on_the_same_schedule():
+    """Without moments from before: the mask is around Adam, and not around the rate."""
+    rate = gradtx.linear_schedule(0.1, 0.0, 10)
+    adamw = gradtx.chain(gradtx.scale_by_adam(), gradtx.add_decayed_weights(0.1))
+    late = gradtx.conditionally_mask(adamw, from_the_third)
+    tx = gradtx.chain(
+        gradtx.partition({True: late, False: adamw}, gradtx.matrices),
+        gradtx.scale_by_learning_rate(rate),
+    )
+    history = run(tx, [GOOD] * 5)
+    assert all(is_zero(u["w"]) for u, _ in history[:3])
+    adam = gradtx.adamw(rate, weight_decay=0.1)
+    first = adam.init(P)
+    later = (first[0], first[1], first[2]._replace(count=jnp.int32(3)))
+    u, _ = adam.update(GOOD, later, P)
+    np.testing.assert_allclose(history[3][0]["w"], u["w"], rtol=1e-5)
+
+
 # NaN into zero.
 
 
