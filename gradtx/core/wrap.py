@@ -108,7 +108,16 @@ def around_one(
 ) -> Pair:
     """`wrapper` around one transformation, whose state a field of the state holds.
 
-    What stands beside it gets extra arguments too, and is no part."""
+    Args:
+      state_type: as for `wrapper`.
+      init: as for `wrapper`.
+      update: as for `wrapper`.
+      inner: the transformation, as the factory was given it.
+      pair: what `inner_pair` made of it.
+      field: of the state, which holds its state.
+      scope: as for `wrapper`.
+      beside: what gets extra arguments too, and is no part.
+    """
 
     def parts(state: State) -> Sequence[Part]:
         return [Part("", inner, getattr(state, field))]

@@ -1,5 +1,13 @@
 """Transformation in, transformation out: what is done around an optimizer."""
 
+# To write one
+from gradtx.core.pair import Part as Part
+from gradtx.core.wrap import (
+    around_one as around_one,
+    inner_pair as inner_pair,
+    wrapper as wrapper,
+)
+
 # Side by side
 from gradtx.wrappers.parallel import ParallelState as ParallelState, parallel
 from gradtx.wrappers.nesterov import NesterovState as NesterovState, nesterov
