@@ -135,6 +135,7 @@ ROWS = [
         parts=(gradtx.adam(0.1),),
         passes=True,
     ),
+    Row(gradtx.lazy_rows, parts=(gradtx.adam(0.1),)),
     Row(gradtx.accumulate, parts=(gradtx.adam(0.1), 1)),
     Row(gradtx.accumulate, parts=(gradtx.adam(0.1), 2), cycle=2),
     Row(gradtx.apply_every, {}, {"k": 2}, cycle=2),

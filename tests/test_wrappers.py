@@ -71,6 +71,7 @@ WRAPPERS = {
     "selective_transform": around(
         lambda tx: gradtx.selective_transform(tx, freeze_mask=gradtx.vectors)
     ),
+    "lazy_rows": around(gradtx.lazy_rows),
     "inject_hyperparams": injected,
     "accumulate": around(lambda tx: gradtx.accumulate(tx, 2)),
     "accumulate skipping": around(

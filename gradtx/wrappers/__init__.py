@@ -16,6 +16,7 @@ from gradtx.wrappers.cautious import cautious
 # For some leaves
 from gradtx.wrappers.masked import MaskedState, freeze, masked, selective_transform
 from gradtx.wrappers.partition import PartitionState, multi_transform, partition
+from gradtx.wrappers.lazy_rows import LazyRowsState as LazyRowsState, lazy_rows
 
 # Steps that are not made
 from gradtx.wrappers.apply_if_finite import ApplyIfFiniteState, apply_if_finite
@@ -74,6 +75,7 @@ __all__ = [
     "PartitionState",
     "multi_transform",
     "partition",
+    "lazy_rows",
     # Steps that are not made
     "ApplyIfFiniteState",
     "apply_if_finite",
