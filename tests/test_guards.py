@@ -550,6 +550,14 @@ def test_what_skips_may_have_a_state_of_its_own(make):
 
 
 @listeners
+def test_a_judge_is_no_part_of_what_is_described(make):
+    tx = make((falls_first, falls))
+    text = str(gradtx.describe(tx, P))
+    assert "scale_by_schedule" in text
+    assert gradtx.hyperparameters(tx, tx.init(P)) == {"learning_rate": 0.1}
+
+
+@listeners
 def test_what_a_function_that_skips_must_return(make):
     tx = make(lambda u, n, p: True)
     with pytest.raises(TypeError, match="returned True; expected a flag and a tree"):

@@ -162,6 +162,12 @@ def test_it_is_first_called_inside_jit():
     assert u.any()
 
 
+def test_what_is_inside_is_described_with_its_parameters():
+    text = str(gradtx.describe(gradtx.lazy_rows(gradtx.adam(0.1)), P))
+    assert "scale_by_adam" in text
+    assert " on " not in text  # all of them
+
+
 class Sums(NamedTuple):
     total: Any
     other: Any

@@ -22,11 +22,12 @@ NAME = "should_skip_update_fn"
 def _functions(value: Any) -> Any:
     if callable(value):
         return value
-    if not (isinstance(value, tuple | list) and all(map(callable, value))):
+    functions = tuple(value)
+    if not all(map(callable, functions)):
         raise TypeError
-    if len(value) != 2:
+    if len(functions) != 2:
         raise ValueError
-    return tuple(value)
+    return value if isinstance(value, Pair) else functions
 
 
 SkipFunction = Annotated[
@@ -45,7 +46,7 @@ def judge_of(should_skip: Any) -> Pair:
     Its state is what was said of the last step; its update is also given the number of
     updates so far, and returns a flag in the place of the updates.
     """
-    has_state = isinstance(should_skip, tuple)
+    has_state = not callable(should_skip)
     first, judge = should_skip if has_state else (should_skip, should_skip)
     known = Pair(first, judge)
     required = [p.name for p in declared_words(judge) if p.default is p.empty]

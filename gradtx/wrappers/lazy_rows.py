@@ -70,12 +70,14 @@ def lazy_rows(inner: GradientTransformation) -> Pair:
         return [_Field(*field) for field in fields], structure
 
     def init(params: Params) -> LazyRowsState:
-        inner_state, flat = pair.init(params), flatten(params)
-        if flat.leaves:
-            fields, structure = outline()
-            found = structure.flatten_up_to(inner_state)
-            for field, x in zip(fields, found, strict=True):
-                field.check(flat, x)
+        flat = flatten(params)
+        if not flat.leaves:
+            return LazyRowsState(pair.init(params))
+        fields, structure = outline()
+        inner_state = pair.init(params)
+        found = structure.flatten_up_to(inner_state)
+        for field, x in zip(fields, found, strict=True):
+            field.check(flat, x)
         return LazyRowsState(inner_state)
 
     def update(
