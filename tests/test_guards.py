@@ -550,6 +550,17 @@ def test_what_skips_may_have_a_state_of_its_own(make):
 
 
 @listeners
+def test_what_init_cannot_stand_in_for_is_said(make):
+    tx = make(lambda u, n, p, *, value_fn: (value_fn(p) > 1.0, ()))
+    with pytest.raises(TypeError, match=r"with a scalar for value_fn.*\(init, judge\)"):
+        tx.init(P)
+    judge = (gradtx.init_empty_state, lambda u, s, p, *, value_fn: (value_fn(p), s))
+    tx = make(judge)
+    u, _ = tx.update(GOOD, tx.init(P), P, value_fn=lambda p: True)
+    assert is_zero(u)
+
+
+@listeners
 def test_a_judge_is_no_part_of_what_is_described(make):
     tx = make((falls_first, falls))
     text = str(gradtx.describe(tx, P))
@@ -692,7 +703,7 @@ def test_losses_may_be_given_in_some_steps_only():
         u, state = tx.update(GOOD, state, P, **words)
         assert jax.tree.map(jax.typeof, state) == types
         assert is_zero(u) == (value == 9.0)
-    assert (state.losses.count, state.norms.count) == (2, 4)
+    assert (state.losses.recorded, state.norms.recorded) == (2, 4)
 
 
 @pytest.mark.parametrize("level", [1.0, 0.1, 3e-30, 1e30])

@@ -14,7 +14,7 @@ from gradtx.core.wrap import Extra, typed_as
 from gradtx.numerics import as_array
 from gradtx.trees import PyTree, flatten
 from gradtx.trees.checks import check_flag
-from gradtx.values import Allowed, brief, wrong_type
+from gradtx.values import Allowed, Misfit, brief, wrong_type
 
 NAME = "should_skip_update_fn"
 
@@ -58,7 +58,15 @@ def judge_of(should_skip: Any) -> Pair:
         words = dict.fromkeys(required, jnp.zeros(()))
         words |= {"grad": params} if "grad" in words else {}
         told = functools.partial(_said, judge, **words)
-        _, info = jax.eval_shape(told, params, jnp.zeros((), jnp.int32), params)
+        try:
+            _, info = jax.eval_shape(told, params, jnp.zeros((), jnp.int32), params)
+        except Exception as error:
+            if isinstance(error, Misfit) or not required:
+                raise
+            raise wrong_type(
+                f"{NAME} fails in init, with a scalar for {', '.join(required)}; give "
+                f"a default, or a pair (init, judge): {error}"
+            ) from error
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), info)
 
     def update(

@@ -50,9 +50,10 @@ def loss_scale(
 ) -> Pair:
     """Divide the gradients by the scale of the loss, which is adapted: for float16.
 
-    The loss is multiplied by `state.scale` before it is differentiated, so that small
-    gradients do not vanish in float16; in a chain, `tree.get(state, "scale")` finds it.
-    The transformation inside gets gradients that are divided by it, in float32.
+    The loss, in float32, is multiplied by `state.scale` before it is differentiated, so
+    that small gradients do not vanish in float16; in a chain, `tree.get(state,
+    "scale")` finds it. The transformation inside gets gradients that are divided by it,
+    in float32.
 
     Where one of them is not finite the step is skipped, its update is zero, the state
     inside stays as it was, and the scale is divided by c. After `period` finite steps

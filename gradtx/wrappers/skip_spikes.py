@@ -47,7 +47,7 @@ class RecentState(NamedTuple):
     """The last values of a number, in places that are used in turn."""
 
     values: jax.Array
-    count: jax.Array  # values so far
+    recorded: jax.Array  # how many so far; no count of updates
 
 
 class SkipSpikesState(NamedTuple):
@@ -103,13 +103,13 @@ def skip_spikes(
 
     def is_spike(x: jax.Array, recent: RecentState) -> jax.Array:
         values, dtype = recent.values, recent.values.dtype
-        n = jnp.minimum(recent.count, window)
+        n = jnp.minimum(recent.recorded, window)
         known = places < n
         mean = jnp.sum(jnp.where(known, values / jnp.maximum(n, 1).astype(dtype), 0))
         others = jnp.maximum(n - 1, 1).astype(dtype)
         spread = norm_of([jnp.where(known, values - mean, 0)]) / jnp.sqrt(others)
         spread = jnp.maximum(spread, LEAST_SPREAD * jnp.abs(mean))
-        most = mean + hyper_at("sigma", sigma, None) * spread
+        most = mean + jnp.asarray(hyper_at("sigma", sigma, None), dtype) * spread
         return (n >= enough) & (spread > 0) & (x > most)
 
     def update(
@@ -137,13 +137,13 @@ def skip_spikes(
         taken = finite & (moved | ~spike)
 
         def remembered(name: str) -> RecentState:
-            values, count = getattr(state, name)
-            count = jnp.where(moved, 0, count)
+            values, n = getattr(state, name)
+            n = jnp.where(moved, 0, n)
             if name not in seen:
-                return RecentState(values, count)
-            here = taken & (places == count % window)
+                return RecentState(values, n)
+            here = taken & (places == n % window)
             values = jnp.where(here, seen[name], values)
-            return RecentState(values, jnp.where(taken, safe_increment(count), count))
+            return RecentState(values, jnp.where(taken, safe_increment(n), n))
 
         zeros = zero_updates(updates, params)
         out, inner_state = run_if(
