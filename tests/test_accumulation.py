@@ -600,3 +600,8 @@ def test_apply_every_is_for_whole_numbers():
     tx = gradtx.apply_every(jnp.asarray([1, 2]))
     with pytest.raises(ValueError, match=r"k has shape \(2,\)"):
         tx.init(PARAMS), tx.update(PARAMS, tx.init(PARAMS))
+
+
+def test_accumulation_mixes_what_is_inside_mixes():
+    for inner in (gradtx.adam(0.1), gradtx.lamb(0.1), gradtx.clip_by_global_norm(1.0)):
+        assert gradtx.accumulate(inner, 2).scope == inner.scope

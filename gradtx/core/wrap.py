@@ -115,13 +115,14 @@ def around_one(
       inner: the transformation, as the factory was given it.
       pair: what `inner_pair` made of it.
       field: of the state, which holds its state.
-      scope: as for `wrapper`.
+      scope: which entries it mixes; by default those that `pair` mixes.
       beside: what gets extra arguments too, and is no part.
     """
 
     def parts(state: State) -> Sequence[Part]:
         return [Part("", inner, getattr(state, field))]
 
+    scope = pair.scope if scope is None else scope
     return wrapper(state_type, init, update, [pair, *beside], parts, scope)
 
 

@@ -125,12 +125,4 @@ def _conditional(
         step = safe_increment(state.step)
         return out, state_type(step=step, inner_state=inner_state)
 
-    return around_one(
-        state_type,
-        init,
-        update,
-        inner,
-        pair,
-        scope=pair.scope,
-        beside=[condition],
-    )
+    return around_one(state_type, init, update, inner, pair, beside=[condition])
