@@ -135,6 +135,7 @@ ROWS = [
         parts=(gradtx.adam(0.1),),
         passes=True,
     ),
+    Row(gradtx.lazy_rows, parts=(gradtx.adam(0.1),)),
     Row(gradtx.accumulate, parts=(gradtx.adam(0.1), 1)),
     Row(gradtx.accumulate, parts=(gradtx.adam(0.1), 2), cycle=2),
     Row(gradtx.apply_every, {}, {"k": 2}, cycle=2),
@@ -148,6 +149,19 @@ ROWS = [
     Row(gradtx.zero_nans),
     Row(gradtx.apply_if_finite, parts=(gradtx.adam(0.1),)),
     Row(gradtx.skip_updates, parts=(gradtx.adam(0.1), gradtx.skip_not_finite)),
+    Row(
+        gradtx.skip_spikes,
+        {"sigma": 6.0},
+        {"window": 4},
+        parts=(gradtx.adam(0.1),),
+        value=True,
+    ),
+    Row(
+        gradtx.loss_scale,
+        {"init_scale": 64.0, "factor": 4.5, "min_scale": 0.5, "max_scale": 512.0},
+        {"period": 2},
+        parts=(gradtx.adam(0.1),),
+    ),
     Row(gradtx.conditionally_transform, parts=(gradtx.adam(0.1), even)),
     Row(gradtx.conditionally_mask, parts=(gradtx.adam(0.1), even)),
     Row(

@@ -255,6 +255,88 @@ def test_a_wrong_weight_is_refused(weight):
             tx.update(grads(0), tx.init(PARAMS), weight=weight)
 
 
+# A cycle that ends early.
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_last_batches_of_an_epoch_are_flushed(name):
+    inner, sizes = OPTIMIZERS[name], jnp.asarray([3.0, 3.0, 3.0, 3.0, 2.0])
+    tx = gradtx.accumulate(inner, 3)
+    gs = [grads(i) for i in range(10)]  # two epochs of five batches
+    weights = jnp.tile(sizes, 2)
+    last = jnp.tile(jnp.arange(5) == 4, 2)
+
+    def step(state, call):
+        g, weight, flush = call
+        u, state = tx.update(g, state, PARAMS, weight=weight, flush=flush)
+        return state, (u, tx.has_updated(state), state.mini_step, state.acc_weight)
+
+    calls = jax.tree.map(lambda *xs: jnp.stack(xs), *gs), weights, last
+    state, (us, updated, waiting, total) = jax.lax.scan(step, tx.init(PARAMS), calls)
+    assert np.flatnonzero(updated).tolist() == [2, 4, 7, 9]
+    assert waiting.tolist() == [1, 2, 0, 1, 0] * 2
+    assert total.tolist() == [3, 6, 0, 3, 0] * 2
+    assert state.gradient_step == 4
+    plain, alone = jax.jit(inner.update), inner.init(PARAMS)
+    for begin, end in [(0, 3), (3, 5), (5, 8), (8, 10)]:
+        mean = jax.tree.map(
+            lambda *xs, w=weights[begin:end]: jnp.average(jnp.stack(xs), 0, w),
+            *gs[begin:end],
+        )
+        expected, alone = plain(mean, alone, PARAMS)
+        u = jax.tree.map(lambda x, i=end - 1: x[i], us)
+        chex.assert_trees_all_close(u, expected, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("flush", [True, np.True_, jnp.asarray(True)])
+def test_whatever_is_true_flushes(flush):
+    tx = gradtx.accumulate(gradtx.identity(), lambda step: 3)
+    _, state = tx.update(grads(0), tx.init(PARAMS), flush=False)
+    u, state = tx.update(grads(1), state, flush=flush)
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, grads(0), grads(1))
+    chex.assert_trees_all_close(u, mean, rtol=1e-6)
+    chex.assert_trees_all_equal(
+        state, tx.init(PARAMS)._replace(gradient_step=jnp.int32(1))
+    )
+
+
+def test_cycles_inside_are_flushed_too():
+    nested = gradtx.accumulate(gradtx.accumulate(gradtx.identity(), 2), 2)
+    state = nested.init(PARAMS)
+    for i in range(3):
+        u, state = nested.update(grads(i), state, flush=i == 2)
+    # The one inside got the mean of the first two, of weight 1, and then the third.
+    parts = [jax.tree.map(lambda a, b: (a + b) / 2, grads(0), grads(1)), grads(2)]
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, *parts)
+    chex.assert_trees_all_close(u, mean, rtol=1e-6)
+
+
+def test_nothing_is_flushed_where_nothing_waits():
+    skip = jax.tree_util.Partial(gradtx.skip_large_updates, max_squared_norm=1e6)
+    tx = gradtx.accumulate(gradtx.adam(0.1), 3, should_skip_update_fn=skip)
+    u, state = tx.update(bad(0), tx.init(PARAMS), PARAMS, flush=True)
+    assert state.gradient_step == 0
+    chex.assert_trees_all_equal(u, jax.tree.map(jnp.zeros_like, PARAMS))
+    # What waits is flushed also by a call whose own gradient is left out.
+    _, state = tx.update(grads(0), state, PARAMS)
+    u, state = tx.update(bad(1), state, PARAMS, flush=True)
+    alone = gradtx.adam(0.1)
+    expected, _ = alone.update(grads(0), alone.init(PARAMS), PARAMS)
+    chex.assert_trees_all_close(u, expected, rtol=1e-6)
+    assert (state.mini_step, state.gradient_step) == (0, 1)
+    once = gradtx.accumulate(gradtx.adam(0.1), 1)
+    u, _ = once.update(grads(0), once.init(PARAMS), PARAMS, flush=True)
+    chex.assert_trees_all_close(u, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [1, 0.0, "yes", jnp.ones(2, bool)])
+def test_what_is_no_flag_does_not_flush(wrong):
+    for k in (1, 2):
+        tx = gradtx.accumulate(gradtx.sgd(0.1), k)
+        with pytest.raises(TypeError, match=r"accumulate.*flush is .*boolean scalar"):
+            tx.update(grads(0), tx.init(PARAMS), flush=wrong)
+
+
 # What is inside runs once in a cycle.
 
 
@@ -518,3 +600,8 @@ def test_apply_every_is_for_whole_numbers():
     tx = gradtx.apply_every(jnp.asarray([1, 2]))
     with pytest.raises(ValueError, match=r"k has shape \(2,\)"):
         tx.init(PARAMS), tx.update(PARAMS, tx.init(PARAMS))
+
+
+def test_accumulation_mixes_what_is_inside_mixes():
+    for inner in (gradtx.adam(0.1), gradtx.lamb(0.1), gradtx.clip_by_global_norm(1.0)):
+        assert gradtx.accumulate(inner, 2).scope == inner.scope

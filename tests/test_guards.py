@@ -440,6 +440,413 @@ def test_equal_limits_make_equal_transformations():
     assert len(traces) == 1
 
 
+# The loss, and a state of one's own.
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_a_loss_that_is_not_finite_makes_a_step_bad(bad):
+    tx = gradtx.apply_if_finite(gradtx.adam(0.1))
+    update, first = jax.jit(tx.update), tx.init(P)
+    for value in (jnp.float32(1.5), jnp.bfloat16(1.5)):
+        u, state = update(GOOD, first, P, value=value)
+        same((u, state), update(GOOD, first, P))
+    u, state = update(GOOD, first, P, value=jnp.float32(bad))
+    assert is_zero(u)
+    assert counts(state) == (1, False, 1)
+    same(state.inner_state, first.inner_state)
+    u, state = tx.update(GOOD, first, P, value=bad)  # a number of Python's
+    assert is_zero(u)
+    deaf = gradtx.apply_if_finite(gradtx.adam(0.1), check_value=False)
+    close(deaf.update(GOOD, first, P, value=bad), deaf.update(GOOD, first, P))
+
+
+def test_a_limit_counts_bad_losses_too():
+    tx = gradtx.apply_if_finite(gradtx.sgd(0.1), 1)
+    taken = [not is_zero(u) for u, _ in run(tx, [GOOD] * 3, value=jnp.nan)]
+    assert taken == [False, True, True]
+
+
+@pytest.mark.parametrize("guard", [gradtx.apply_if_finite, gradtx.skip_spikes])
+def test_the_loss_reaches_what_is_inside(guard):
+    inside = gradtx.chain(gradtx.scale_by_adam(), gradtx.scale_by_polyak())
+    tx = gradtx.chain(guard(inside), gradtx.scale(-1.0))
+    u, _ = tx.update(GOOD, tx.init(P), P, value=2.0)
+    v, _ = inside.update(GOOD, inside.init(P), P, value=2.0)
+    close(u, gradtx.tree.scale(-1.0, v))
+    with pytest.raises(ValueError, match="value has shape"):
+        tx.update(GOOD, tx.init(P), P, value=jnp.ones(2))
+
+
+def above(updates, step, params, *, value, limit=1.0):
+    return value > limit, {"value": value}
+
+
+def above_of_all(updates, step, params, **extra):
+    return extra.get("value", 0.0) > 1.0, ()
+
+
+def above_by_place(updates, step, params, value):
+    return value > 1.0, value
+
+
+def make_skipping(f):
+    return gradtx.skip_updates(gradtx.sgd(0.1), f)
+
+
+def make_leaving_out(f):
+    return gradtx.accumulate(gradtx.sgd(0.1), 1, should_skip_update_fn=f)
+
+
+listeners = pytest.mark.parametrize("make", [make_skipping, make_leaving_out])
+
+
+@listeners
+@pytest.mark.parametrize("f", [above, above_of_all, above_by_place])
+def test_what_skips_hears_the_extra_arguments_that_it_names(make, f):
+    tx = gradtx.chain(make(f), gradtx.scale(1.0))
+    state = tx.init(P)
+    update = jax.jit(tx.update)
+    low, after = update(GOOD, state, P, value=jnp.float32(0.5))
+    high, again = update(GOOD, after, P, value=jnp.float32(2.0))
+    assert not is_zero(low)
+    assert is_zero(high)
+    types = [jax.tree.map(jax.typeof, s) for s in (state, after, again)]
+    assert types[0] == types[1] == types[2]
+    if f is above:
+        assert again[0].skip_state == {"value": 2.0}
+        low, _ = tx.update(GOOD, state, P, value=2.0, limit=3.0)
+        assert not is_zero(low)
+        with pytest.raises(TypeError, match="needs value: call update"):
+            tx.update(GOOD, state, P)
+        with pytest.raises(TypeError, match="unknown argument limi; did you mean lim"):
+            tx.update(GOOD, state, P, value=1.0, limi=1.0)
+
+
+def falls_first(params):
+    return {"best": jnp.full((), 10.0), "gone": 0}
+
+
+def falls(updates, skip_state, params, *, value):
+    skip = value > skip_state["best"]
+    best = jnp.minimum(skip_state["best"], value)
+    return skip, {"best": best, "gone": skip_state["gone"] + skip.astype(int)}
+
+
+@listeners
+def test_what_skips_may_have_a_state_of_its_own(make):
+    tx = make((falls_first, falls))
+    assert tx == make([falls_first, falls]) == pickle.loads(pickle.dumps(tx))
+    assert eval(repr(tx), {**vars(gradtx), **globals()}) == tx
+
+    def step(state, value):
+        u, state = tx.update(GOOD, state, P, value=value)
+        return state, (jnp.any(u["w"] != 0), state.skip_state)
+
+    values = jnp.array([3.0, 4.0, 2.0, 2.5, 2.0])
+    state, (taken, told) = jax.lax.scan(step, tx.init(P), values)
+    assert taken.tolist() == [True, False, True, False, True]
+    assert told["gone"].tolist() == [0, 1, 1, 2, 2]
+    assert told["best"].tolist() == [3, 3, 2, 2, 2]
+    assert state.gradient_step == 3
+
+
+@listeners
+def test_what_init_cannot_stand_in_for_is_said(make):
+    tx = make(lambda u, n, p, *, value_fn: (value_fn(p) > 1.0, ()))
+    with pytest.raises(TypeError, match=r"with a scalar for value_fn.*\(init, judge\)"):
+        tx.init(P)
+    judge = (gradtx.init_empty_state, lambda u, s, p, *, value_fn: (value_fn(p), s))
+    tx = make(judge)
+    u, _ = tx.update(GOOD, tx.init(P), P, value_fn=lambda p: True)
+    assert is_zero(u)
+
+
+@listeners
+def test_a_judge_is_no_part_of_what_is_described(make):
+    tx = make((falls_first, falls))
+    text = str(gradtx.describe(tx, P))
+    assert "scale_by_schedule" in text
+    assert gradtx.hyperparameters(tx, tx.init(P)) == {"learning_rate": 0.1}
+
+
+@listeners
+def test_what_a_function_that_skips_must_return(make):
+    tx = make(lambda u, n, p: True)
+    with pytest.raises(TypeError, match="returned True; expected a flag and a tree"):
+        tx.init(P)
+    changing = make((lambda p: {"a": 0.0}, lambda u, s, p: (True, {"b": 0.0})))
+    with pytest.raises(ValueError, match=r"state.skip_state\['a'\] has no counterp"):
+        changing.update(GOOD, changing.init(P), P)
+    growing = make((lambda p: {"a": 0.0}, lambda u, s, p: (True, {"a": jnp.ones(2)})))
+    with pytest.raises(ValueError, match=r"skip_state\['a'\] has shape \(\), but what"):
+        growing.update(GOOD, growing.init(P), P)
+    for wrong in (3, (falls,), (falls_first, falls, falls), (falls, 1), "f"):
+        with pytest.raises(
+            (TypeError, ValueError), match="must be a function, or a pa"
+        ):
+            make(wrong)
+
+
+# Spikes of the loss and of the gradient's norm.
+
+
+def spiky(n=400, seed=0):
+    """Losses and norms of a noisy descent with spikes, NaNs and a shift of level."""
+    rng = np.random.default_rng(seed)
+    losses = 3 + 2 * np.exp(-np.arange(n) / 80) + 0.05 * rng.normal(size=n)
+    norms = 1 + 0.1 * rng.normal(size=n)
+    losses[rng.integers(0, n, n // 20)] += 2
+    norms[rng.integers(0, n, n // 20)] *= 5
+    losses[[3, n // 2]] = np.nan
+    norms[[5, n // 2 + 1]] = np.inf
+    losses[3 * n // 4 :] += 1
+    return losses.astype(np.float32), np.abs(norms).astype(np.float32)
+
+
+def skipped_by_numpy(kinds, window, sigma, patience):
+    """Which steps are skipped, in float64 and with lists."""
+    taken = [[] for _ in kinds]
+    row, skipped = 0, []
+    for values in zip(*kinds, strict=True):
+        spike = False
+        for x, past in zip(values, taken, strict=True):
+            past = np.asarray(past[-window:], np.float64)
+            if len(past) >= max(2, window // 2):
+                mean, spread = past.mean(), past.std(ddof=1)
+                spread = max(spread, abs(mean) / 1000)
+                spike |= spread > 0 and x > mean + sigma * spread
+        finite = np.isfinite(values).all()
+        if finite and spike and row >= patience:
+            spike, taken = False, [[] for _ in kinds]
+        skipped.append(bool(spike or not finite))
+        if not skipped[-1]:
+            row = 0
+            for x, past in zip(values, taken, strict=True):
+                past.append(x)
+        elif finite:
+            row += 1
+    return np.array(skipped)
+
+
+def of_norms(norms):
+    return jnp.asarray(np.multiply.outer(norms, [0.6, -0.8]), jnp.float32)
+
+
+def spikes_in(tx, norms, losses=None):
+    """Which steps a scan skips, and its last state."""
+
+    def step(state, given):
+        words = {} if losses is None else {"value": given["loss"]}
+        u, state = tx.update(given["g"], state, **words)
+        return state, ~jnp.any(u)
+
+    given = {
+        "g": of_norms(norms),
+        "loss": jnp.float32(norms if losses is None else losses),
+    }
+    state, skipped = jax.jit(lambda s, x: jax.lax.scan(step, s, x))(
+        tx.init(jnp.zeros(2)), given
+    )
+    return np.asarray(skipped), state
+
+
+@pytest.mark.parametrize(
+    ("window", "sigma", "patience"),
+    [(128, 6.0, 16), (16, 3.0, 4), (2, 2.0, 0), (7, 1.0, 3)],
+)
+def test_spikes_are_those_of_numpy(window, sigma, patience):
+    tx = gradtx.skip_spikes(gradtx.scale(1.0), window, sigma, patience)
+    losses, norms = spiky()
+    for kinds in ([norms], [norms, losses]):
+        expected = skipped_by_numpy(kinds, window, sigma, patience)
+        skipped, state = spikes_in(tx, *kinds)
+        assert 1 < expected.sum() < 300
+        np.testing.assert_array_equal(skipped, expected)
+        assert state.total_skipped == expected.sum()
+
+
+def test_a_spike_is_as_if_it_had_not_been():
+    inside = gradtx.adamw(0.1)
+    tx = gradtx.skip_spikes(inside, window=8)
+    scales = [1.0, 1.1, 0.9, 1.0, 50.0, 1.05, float("nan"), 0.95]
+    gs = [gradtx.tree.scale(c, GOOD) for c in scales]
+    history = run(tx, gs)
+    alone = run(inside, [g for g, c in zip(gs, scales, strict=True) if c < 2])
+    spikes = [i for i, c in enumerate(scales) if not c < 2]
+    for i in spikes:
+        assert is_zero(history[i][0])
+        same(history[i][1].inner_state, history[i - 1][1].inner_state)
+        same(history[i][1].norms, history[i - 1][1].norms)
+    kept = [pair for i, pair in enumerate(history) if i not in spikes]
+    for (u, state), (v, inner_state) in zip(kept, alone, strict=True):
+        close((u, state.inner_state), (v, inner_state))
+    assert history[-1][1].total_skipped == 2
+
+
+def test_a_loss_spikes_where_the_gradient_does_not():
+    tx = gradtx.skip_spikes(gradtx.sgd(0.1), window=4)
+    update, state = jax.jit(tx.update), tx.init(P)
+    skipped = []
+    for loss in (1.0, 1.1, 0.9, 9.0, -9.0, jnp.inf, 1.0):
+        u, state = update(GOOD, state, P, value=jnp.float32(loss))
+        skipped.append(is_zero(u))
+    assert skipped == [False, False, False, True, False, True, False]
+    with pytest.raises(ValueError, match="value has shape"):
+        tx.update(GOOD, state, P, value=jnp.ones(2))
+
+
+def test_losses_may_be_given_in_some_steps_only():
+    tx = gradtx.skip_spikes(gradtx.sgd(0.1), window=4)
+    state = tx.init(P)
+    types = jax.tree.map(jax.typeof, state)
+    for value in (1.0, None, 1.1, None, 9.0):
+        words = {} if value is None else {"value": value}
+        u, state = tx.update(GOOD, state, P, **words)
+        assert jax.tree.map(jax.typeof, state) == types
+        assert is_zero(u) == (value == 9.0)
+    assert (state.losses.recorded, state.norms.recorded) == (2, 4)
+
+
+@pytest.mark.parametrize("level", [1.0, 0.1, 3e-30, 1e30])
+def test_a_plateau_skips_what_stands_out_and_nothing_else(level):
+    tx = gradtx.skip_spikes(gradtx.scale(1.0), window=64)
+    rng = np.random.default_rng(1)
+    noise = 1 + 1e-6 * rng.integers(-1, 2, 300)
+    for plateau in (np.ones(300), noise):
+        norms = (level * plateau).astype(np.float32)
+        norms[200] *= 1.005  # six thousandths pass
+        norms[250] *= 1.1
+        skipped, _ = spikes_in(tx, norms)
+        assert np.flatnonzero(skipped).tolist() == [250]
+
+
+def test_after_gradients_of_zero_alone_nothing_is_a_spike():
+    skipped, _ = spikes_in(
+        gradtx.skip_spikes(gradtx.scale(1.0), 4), [0.0] * 9 + [1.0] * 4
+    )
+    assert skipped.tolist() == [True] * 9 + [False] * 4  # an update of 0 looks skipped
+
+
+@pytest.mark.parametrize("patience", [0, 3, 16])
+def test_a_new_level_is_taken_in_the_end(patience):
+    tx = gradtx.skip_spikes(gradtx.scale(1.0), 16, max_consecutive_skips=patience)
+    rng = np.random.default_rng(2)
+    norms = 1 + 0.05 * rng.normal(size=120)
+    norms[40:] += 4
+    norms[100] += 40  # a spike at the new level
+    norms[110:] = np.nan  # is no level
+    skipped, state = spikes_in(tx, norms)
+    assert skipped[40 : 40 + patience].all()
+    assert not skipped[40 + patience : 100].any()
+    assert skipped[100] == (patience > 0)
+    assert skipped[110:].all()
+    assert state.skipped_in_a_row == 0
+    assert skipped.sum() == state.total_skipped == patience + 10 + (patience > 0)
+
+
+@pytest.mark.parametrize("wrong", [1, 0, -3, 2.5, True, "9", None, jnp.int32(9)])
+def test_a_window_is_a_whole_number(wrong):
+    with pytest.raises((TypeError, ValueError), match="window must be a whole numb"):
+        gradtx.skip_spikes(gradtx.sgd(0.1), wrong)
+
+
+# A scale of the loss.
+
+
+def squares(p, scale=1.0):
+    return scale * jnp.sum(p["w"].astype(jnp.float16) ** 2).astype(jnp.float32)
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0])
+def test_the_scale_of_a_loss_is_that_of_flax(factor, lenient):
+    from flax.training.dynamic_scale import DynamicScale
+
+    start = {"w": jnp.array([0.5, 3.0, -1e-4])}
+    theirs = DynamicScale(
+        growth_factor=factor, backoff_factor=1 / factor, growth_interval=3, scale=1024.0
+    )
+    tx = gradtx.loss_scale(
+        gradtx.sgd(0.01, momentum=0.9), 1024.0, period=4, factor=factor, max_scale=1e30
+    )
+    optimizer = gradtx.sgd(0.01, momentum=0.9)
+
+    @jax.jit
+    def flax_step(scale, p, inside):
+        scale, finite, loss, g = scale.value_and_grad(squares)(p)
+        u, new = optimizer.update(g, inside, p)
+        choose = functools.partial(jnp.where, finite)
+        p = jax.tree.map(choose, gradtx.apply_updates(p, u), p)
+        return scale, p, jax.tree.map(choose, new, inside), loss
+
+    @jax.jit
+    def step(p, state):
+        g = jax.grad(squares)(p, gradtx.tree.get(state, "scale"))
+        u, state = tx.update(g, state, p)
+        return gradtx.apply_updates(p, u), state
+
+    p, state = start, tx.init(start)
+    q, inside = start, optimizer.init(start)
+    scales = []
+    for _ in range(60):
+        p, state = step(p, state)
+        theirs, q, inside, _ = flax_step(theirs, q, inside)
+        assert state.scale == theirs.scale
+        assert state.good_steps == theirs.fin_steps
+        close((p, state.inner_state), (q, inside))
+        scales.append(float(state.scale))
+    assert np.any(np.diff(scales) < 0)
+    assert np.any(np.diff(scales) > 0)
+    assert state.total_skipped == np.sum(np.diff([1024.0, *scales]) < 0) > 2
+
+
+def test_small_gradients_do_not_vanish_in_float16():
+    p = {"w": jnp.full(2, 0.5, jnp.float16)}
+
+    def loss(p, scale):
+        return jnp.sum(p["w"] * jnp.float16(1e-5) * 1e-3 * scale.astype(jnp.float16))
+
+    tx = gradtx.loss_scale(gradtx.scale_by_adam(eps=0.0), 2.0**14)
+    state = tx.init(p)
+    g = jax.grad(loss)(p, state.scale)
+    assert not jax.grad(loss)(p, jnp.ones(()))["w"].any()
+    u, state = jax.jit(tx.update)(g, state, p)
+    np.testing.assert_allclose(u["w"], 1.0, rtol=1e-3)
+    np.testing.assert_allclose(state.inner_state.mu["w"], 1e-9, rtol=0.02)
+
+
+def test_the_scale_stays_within_its_bounds():
+    tx = gradtx.loss_scale(gradtx.sgd(0.1), 4.0, 1, min_scale=1.0, max_scale=16.0)
+    history = run(tx, [GOOD] * 4 + [BAD, INF] * 4)
+    scales = [float(state.scale) for _, state in history]
+    assert scales == [8, 16, 16, 16, 8, 4, 2, 1, 1, 1, 1, 1]
+    assert [is_zero(u) for u, _ in history] == [False] * 4 + [True] * 8
+    assert history[-1][1].total_skipped == 8
+
+
+def test_the_scale_and_accumulation_go_together():
+    inner = gradtx.adam(0.1)
+    scaled = gradtx.tree.scale(32.0, GOOD)
+    expected = twice(inner)[0][0]
+    for tx in (
+        gradtx.accumulate(gradtx.loss_scale(inner, 32.0), 2),
+        gradtx.loss_scale(gradtx.accumulate(inner, 2), 32.0),
+    ):
+        close(run(tx, [scaled, scaled])[-1][0], expected)
+
+
+def test_the_loss_inside_a_scale_is_the_users():
+    plateau = gradtx.chain(gradtx.sgd(0.1), gradtx.reduce_on_plateau(patience=1))
+    tx = gradtx.loss_scale(plateau)
+    (_, state), *_ = run(tx, [GOOD], value=3.0)
+    assert gradtx.tree.get(state.inner_state, "best_value") == 3.0
+
+
+def test_bounds_that_leave_the_first_scale_out_are_refused():
+    for bounds in ({"max_scale": 8.0}, {"min_scale": 1e9, "max_scale": 1e10}):
+        with pytest.raises(ValueError, match=r"loss_scale.*init_scale must be betw"):
+            gradtx.loss_scale(gradtx.sgd(0.1), **bounds)
+
+
 # Conditions on the step.
 
 
@@ -578,9 +985,14 @@ def test_what_is_no_boolean_scalar_is_refused(wrong):
             TypeError, match=f"{make.__name__}.*transform_fn {expected}"
         ):
             tx.update(GOOD, tx.init(P), P)
+    said = f"skip_updates.*skip_update_fn {expected}"
     tx = gradtx.skip_updates(gradtx.sgd(0.1), lambda u, n, p: (wrong, ()))
+    with pytest.raises(TypeError, match=said):
+        tx.init(P)
+    judge = (gradtx.init_empty_state, lambda u, s, p: (wrong, s))
+    tx = gradtx.skip_updates(gradtx.sgd(0.1), judge)
     state = tx.init(P)
-    with pytest.raises(TypeError, match=f"skip_updates.*skip_update_fn {expected}"):
+    with pytest.raises(TypeError, match=said):
         tx.update(GOOD, state, P)
 
 
@@ -610,6 +1022,57 @@ def test_wrong_arguments_are_refused():
     ]:
         with pytest.raises((TypeError, ValueError), match=message):
             factory(*arguments)
+
+
+# Frozen for a while.
+
+
+def from_the_third(step):
+    return step >= 3
+
+
+def up_to_the_third(step):
+    return step < 3
+
+
+@pytest.mark.parametrize("opens", [True, False])
+@inner
+def test_freezing_for_a_while_leaves_the_rest_as_it_was(inner, opens):
+    """Counts and moments go on, and no decay leaks into what is frozen."""
+    gate = gradtx.conditionally_mask(
+        gradtx.identity(), from_the_third if opens else up_to_the_third
+    )
+    tx = gradtx.chain(inner, gradtx.masked(gate, gradtx.by_path("w")))
+    alone = gradtx.chain(inner)
+    gs = [gradtx.tree.scale(c, GOOD) for c in (1.0, -0.5, 2.0, 0.3, 1.5)]
+    state, free, update = tx.init(P), alone.init(P), jax.jit(tx.update)
+    for i, g in enumerate(gs):
+        u, state = update(g, state, P)
+        expected, free = jax.jit(alone.update)(g, free, P)
+        same(u["b"], expected["b"])
+        if (i >= 3) == opens:
+            same(u["w"], expected["w"])
+        else:
+            assert is_zero(u["w"])
+        same(state[0], free[0])
+
+
+def test_what_thaws_may_begin_anew_on_the_same_schedule():
+    """Without moments from before: the mask is around Adam, and not around the rate."""
+    rate = gradtx.linear_schedule(0.1, 0.0, 10)
+    adamw = gradtx.chain(gradtx.scale_by_adam(), gradtx.add_decayed_weights(0.1))
+    late = gradtx.conditionally_mask(adamw, from_the_third)
+    tx = gradtx.chain(
+        gradtx.partition({True: late, False: adamw}, gradtx.matrices),
+        gradtx.scale_by_learning_rate(rate),
+    )
+    history = run(tx, [GOOD] * 5)
+    assert all(is_zero(u["w"]) for u, _ in history[:3])
+    adam = gradtx.adamw(rate, weight_decay=0.1)
+    first = adam.init(P)
+    later = (first[0], first[1], first[2]._replace(count=jnp.int32(3)))
+    u, _ = adam.update(GOOD, later, P)
+    np.testing.assert_allclose(history[3][0]["w"], u["w"], rtol=1e-5)
 
 
 # NaN into zero.

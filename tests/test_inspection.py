@@ -318,6 +318,56 @@ def test_wrong_arguments_of_a_range_test_are_refused():
         gradtx.lr_range_test(jnp.sum, x, gradtx.sgd, steps=1)
 
 
+@pytest.mark.parametrize("has_aux", [False, True])
+def test_a_range_test_carries_what_the_model_keeps(has_aux):
+    """A running mean of the batches, which the loss is taken around."""
+
+    def loss(w, kept, batch):
+        mean = 0.5 * kept["mean"] + 0.5 * batch.mean()
+        out = jnp.mean((w * (batch - mean) - 1.0) ** 2)
+        return out, ({"mean": mean}, {"batch": batch}) if has_aux else {"mean": mean}
+
+    batches = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    kept, w = {"mean": jnp.zeros(())}, jnp.asarray(0.5)
+    found = gradtx.lr_range_test(
+        loss, w, gradtx.sgd, batches, has_aux=has_aux, model_state=kept, steps=8
+    )
+    assert kept["mean"] == 0
+    mean, expected = 0.0, []
+    for rate, batch in zip(found.learning_rates, batches, strict=True):
+        mean = 0.5 * mean + 0.5 * batch.mean()
+        x = batch - mean
+        expected.append(np.mean((w * x - 1) ** 2))
+        w = w - rate * np.mean(2 * (w * x - 1) * x)
+    np.testing.assert_allclose(found.losses, expected, rtol=1e-5)
+
+
+def test_a_range_test_leaves_what_is_beside_the_loss_alone():
+    def loss(w, batch):
+        return jnp.mean((w - batch) ** 2), {"batch": batch}
+
+    batches = np.linspace(0.0, 1.0, 40).reshape(10, 4).astype(np.float32)
+    given = (jnp.asarray(3.0), gradtx.adam, batches)
+    found = gradtx.lr_range_test(loss, *given, has_aux=True, steps=10)
+    plain = gradtx.lr_range_test(lambda w, b: loss(w, b)[0], *given, steps=10)
+    np.testing.assert_array_equal(found.losses, plain.losses)
+
+
+def test_what_a_loss_must_return_for_a_range_test():
+    x = jnp.ones(2)
+    for loss, words, expected in [
+        (lambda x: x.sum(), {"has_aux": True}, r"\(loss, aux\)"),
+        (lambda x, s: x.sum(), {"model_state": x}, r"\(loss, model_state\)"),
+        (
+            lambda x, s: (x.sum(), s),
+            {"model_state": x, "has_aux": True},
+            r"\(loss, \(model_state, aux\)\)",
+        ),
+    ]:
+        with pytest.raises(TypeError, match=f"lr_range_test.*expected {expected}"):
+            gradtx.lr_range_test(loss, x, gradtx.sgd, **words)
+
+
 def test_the_range_test_is_drawn():
     def loss(x):
         return jnp.sum(jnp.square(x))

@@ -635,7 +635,13 @@ BOUNDS = {
     "selective_transform",
 }  # whose meaning it is to replace what is too large
 
-GUARDS = {"apply_if_finite", "skip_updates", "zero_nans"}
+GUARDS = {
+    "apply_if_finite",
+    "skip_updates",
+    "skip_spikes",
+    "loss_scale",
+    "zero_nans",
+}
 
 
 def must_show(row, bad):

@@ -347,3 +347,24 @@ def test_qk_clip_names_what_does_not_fit():
         tx.update(p, tx.init(p), p, max_logits={"k": None})
     with pytest.raises(TypeError, match="needs max_logits"):
         tx.update(p, tx.init(p), p)
+
+
+def test_dampening_is_a_factor_before_the_momentum():
+    """As in PyTorch, whose first velocity is the gradient itself, not damped."""
+    momentum, dampening, decay, rate = 0.9, 0.3, 0.1, 0.05
+    factor = gradtx.piecewise_constant_schedule(1.0, {1: 1 - dampening})
+    tx = gradtx.chain(
+        gradtx.add_decayed_weights(decay),
+        gradtx.scale_by_schedule(factor),
+        gradtx.sgd(rate, momentum=momentum),
+    )
+    p = params()
+    w, v = np.asarray(p["dense"]["kernel"], np.float64), None
+    state = tx.init(p)
+    for i in range(6):
+        u, state = tx.update(grads(i), state, p)
+        p = gradtx.apply_updates(p, u)
+        g = np.asarray(grads(i)["dense"]["kernel"], np.float64) + decay * w
+        v = g if v is None else momentum * v + (1 - dampening) * g
+        w = w - rate * v
+        np.testing.assert_allclose(p["dense"]["kernel"], w, rtol=1e-5)

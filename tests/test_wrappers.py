@@ -6,11 +6,13 @@ one for each property by which optimizers differ to a wrapper.
 
 import functools
 import inspect
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from catalogue import ROWS, grads, params
 
@@ -69,6 +71,7 @@ WRAPPERS = {
     "selective_transform": around(
         lambda tx: gradtx.selective_transform(tx, freeze_mask=gradtx.vectors)
     ),
+    "lazy_rows": around(gradtx.lazy_rows),
     "inject_hyperparams": injected,
     "accumulate": around(lambda tx: gradtx.accumulate(tx, 2)),
     "accumulate skipping": around(
@@ -76,6 +79,8 @@ WRAPPERS = {
     ),
     "apply_if_finite": around(gradtx.apply_if_finite),
     "skip_updates": around(lambda tx: gradtx.skip_updates(tx, gradtx.skip_not_finite)),
+    "skip_spikes": around(lambda tx: gradtx.skip_spikes(tx, 2)),
+    "loss_scale": around(gradtx.loss_scale),
     "conditionally_transform": around(
         lambda tx: gradtx.conditionally_transform(tx, odd)
     ),
@@ -220,6 +225,8 @@ SHARDED = {
     "apply_if_finite": gradtx.apply_if_finite(gradtx.adam(0.1)),
     "skip_not_finite": gradtx.skip_updates(gradtx.sgd(0.1), gradtx.skip_not_finite),
     "skip_large": gradtx.skip_updates(gradtx.sgd(0.1), skip_large),
+    "skip_spikes": gradtx.skip_spikes(gradtx.adam(0.1), 2),
+    "loss_scale": gradtx.loss_scale(gradtx.adam(0.1)),
     "conditionally_mask": gradtx.conditionally_mask(gradtx.adam(0.1), odd),
     "accumulate": gradtx.accumulate(gradtx.adam(0.1), 2),
 }  # fmt: skip
@@ -248,3 +255,87 @@ def test_each_device_may_have_its_own_gradients(name):
     ours = jax.jit(steps)(p)["w"]
     expected = jnp.concatenate([alone(p["w"][:1]), alone(p["w"][1:])])
     chex.assert_trees_all_close(ours, expected, rtol=1e-5)
+
+
+# Wrappers that users write.
+
+
+class Blended(NamedTuple):
+    first: Any
+    second: Any
+
+
+def blend(first, second):
+    """The mean of two transformations, by hand."""
+    pairs = [
+        gradtx.wrappers.inner_pair(tx, name)
+        for tx, name in ((first, "first"), (second, "second"))
+    ]
+
+    def init(params):
+        return Blended(*(pair.init(params) for pair in pairs))
+
+    def update(updates, state, params=None, **extra):
+        made = [
+            pair.update(updates, s, params, **extra)
+            for pair, s in zip(pairs, state, strict=True)
+        ]
+        (u, first_state), (v, second_state) = made
+        mean = jax.tree.map(lambda x, y: (x + y) / 2, u, v)
+        return mean, Blended(first_state, second_state)
+
+    def parts(state):
+        return [
+            gradtx.wrappers.Part("first", first, state.first),
+            gradtx.wrappers.Part("second", second, state.second),
+        ]
+
+    return gradtx.wrappers.wrapper(Blended, init, update, pairs, parts)
+
+
+class Calmed(NamedTuple):
+    inner_state: Any
+
+
+def calm(inner):
+    """Smaller steps where the loss is large, by hand."""
+    pair = gradtx.wrappers.inner_pair(inner)
+
+    def init(params):
+        return Calmed(pair.init(params))
+
+    def update(updates, state, params=None, *, value, **extra):
+        u, inner_state = pair.update(updates, state.inner_state, params, **extra)
+        return gradtx.tree.scale(1 / (1 + value), u), Calmed(inner_state)
+
+    return gradtx.wrappers.around_one(Calmed, init, update, inner, pair)
+
+
+FORMS = {
+    "a pair": lambda make: make,
+    "a value": gradtx.transformation,
+    "two functions": lambda make: lambda *tx: gradtx.GradientTransformation(*make(*tx)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_wrapper_by_hand_says_what_is_inside(form):
+    blended, calmed = FORMS[form](blend), FORMS[form](calm)
+    inside = gradtx.clip(2.0), optax.sgd(0.1), gradtx.adam(0.5, b1=0.8)
+    tx = gradtx.chain(inside[0], calmed(blended(*inside[1:])))
+    p, g = params(), grads(0)
+    state = tx.init(p)
+    found = gradtx.hyperparameters(tx, state)
+    names = {name.rsplit("/")[-1]: x for name, x in found.items()}
+    assert (names["max_delta"], names["b1"], names["learning_rate"]) == (2.0, 0.8, 0.5)
+    shown = str(gradtx.describe(tx, p))
+    for word in ("max_delta", "first", "second", "b1=0.8", "nu float32"):
+        assert word in shown
+    u, state = tx.update(g, state, p, value=1.0)
+    alone = [part.update(g, part.init(p), p)[0] for part in inside[1:]]
+    mean = jax.tree.map(lambda x, y: (x + y) / 4, *alone)
+    chex.assert_trees_all_close(u, mean, rtol=1e-6)
+    with pytest.raises(TypeError, match="needs value: call update"):
+        tx.update(g, state, p)
+    with pytest.raises(TypeError, match=r"second is adam.*not called"):
+        blended(inside[1], gradtx.adam)

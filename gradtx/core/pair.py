@@ -79,7 +79,7 @@ class Pair:
         self.init, self.update, self.scope, self.parts = init, update, scope, parts
         self.exact = exact
         if extra_args is inspect.Parameter.empty:
-            self.extra_args = _words_of(update)
+            self.extra_args = words_of(update)
         else:
             self.extra_args = None if extra_args is None else frozenset(extra_args)
 
@@ -120,12 +120,26 @@ def as_pair(tx: Any, name: str) -> Pair:
     return pair if pair is not None and pair.init is init else Pair(init, update)
 
 
-def _words_of(update: Callable[..., Any]) -> frozenset[str] | None:
-    """The extra arguments in a signature; None for any."""
-    parameters = list(inspect.signature(update).parameters.values())
+def words_of(function: Callable[..., Any], after: int = 3) -> frozenset[str] | None:
+    """The extra arguments in a signature, after so many others; None for any."""
+    parameters = inspect.signature(function).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
-    return frozenset(p.name for p in parameters[3:])
+    return frozenset(p.name for p in declared_words(function, after))
+
+
+def declared_words(
+    function: Callable[..., Any], after: int = 3
+) -> list[inspect.Parameter]:
+    """The extra arguments that a signature names, after so many others."""
+    parameters = list(inspect.signature(function).parameters.values())
+    by_place = parameters[after:]
+    return [
+        p
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY
+        or (p.kind is p.POSITIONAL_OR_KEYWORD and p in by_place)
+    ]
 
 
 def joint_extra_args(

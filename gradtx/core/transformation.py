@@ -69,9 +69,9 @@ class GradientTransformation(Value):
         return self._made.scope
 
     @staticmethod
-    def build(*args: Any, **kwargs: Any) -> Pair:
-        """The pair that the two functions make."""
-        return as_pair(Pair(*args, **kwargs), "the pair")
+    def build(init: Callable[..., Any], update: Callable[..., Any]) -> Pair:
+        """The pair that the two functions make, or that they are from."""
+        return as_pair((init, update), "the pair")
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.init, self.update))

@@ -105,13 +105,26 @@ def around_one(
     pair: Pair,
     field: str = "inner_state",
     scope: Scope | None = None,
+    beside: Sequence[Pair] = (),
 ) -> Pair:
-    """`wrapper` around one transformation, whose state a field of the state holds."""
+    """`wrapper` around one transformation, whose state a field of the state holds.
+
+    Args:
+      state_type: as for `wrapper`.
+      init: as for `wrapper`.
+      update: as for `wrapper`.
+      inner: the transformation, as the factory was given it.
+      pair: what `inner_pair` made of it.
+      field: of the state, which holds its state.
+      scope: which entries it mixes; by default those that `pair` mixes.
+      beside: what gets extra arguments too, and is no part.
+    """
 
     def parts(state: State) -> Sequence[Part]:
         return [Part("", inner, getattr(state, field))]
 
-    return wrapper(state_type, init, update, [pair], parts, scope)
+    scope = pair.scope if scope is None else scope
+    return wrapper(state_type, init, update, [pair, *beside], parts, scope)
 
 
 def run_if(
@@ -130,12 +143,13 @@ def run_if(
 
     def run() -> tuple[PyTree, State]:
         out, new = pair.update(updates, state, params, **extra)
-        return jax.tree.map(_like, (out, new), (otherwise, state))
+        return jax.tree.map(typed_as, (out, new), (otherwise, state))
 
     return either(condition, run, lambda: (otherwise, state))
 
 
-def _like(x: Any, other: Any) -> jax.Array:
+def typed_as(x: Any, other: Any) -> jax.Array:
+    """x in the dtype of another, and not weakly; a random key as it is."""
     dtype = as_array(other).dtype
     is_key = jnp.issubdtype(dtype, jax.dtypes.extended)
     return x if is_key else as_array(x).astype(dtype)

@@ -60,7 +60,7 @@ def map_params(
         than the shape of its parameter.
     """
     init = getattr(initable, "init", initable)
-    slots, structure = _slots(init)
+    slots, structure = slots_in(init, "map_params")
     try:
         found = structure.flatten_up_to(state)
     except ValueError as error:
@@ -134,14 +134,19 @@ class _Entry:
     axes: Sequence[Any]  # `Axes`, or anything else where they are not clear
 
 
-def _slots(init: Callable[..., Any]) -> tuple[list[Any], Any]:
-    """The leaves of a state, with a `Slot` for each tree like the parameters."""
+def slots_in(init: Callable[..., Any], who: str) -> tuple[list[Any], Any]:
+    """The leaves of a state, with a `Slot` for each tree like the parameters.
+
+    Args:
+      init: of a transformation.
+      who: the name that goes in front of an error.
+    """
     structure: Any
     try:
         slots, structure = jax.tree.flatten(read_roles(init), is_leaf=is_slot)
     except Exception as error:
         raise TypeError(
-            f"map_params: {init} cannot be run on a stand-in for the parameters, which "
+            f"{who}: {init} cannot be run on a stand-in for the parameters, which "
             f"it may only map over: {error}"
         ) from error
     foreign = functools.cache(lambda: probe.always_alike(init, structure))

@@ -12,7 +12,7 @@ from gradtx.core.pair import as_pair, passed_on
 from gradtx.inspection.optional import needed_by
 from gradtx.schedules.decay import exponential_decay
 from gradtx.trees.update import apply_updates
-from gradtx.values import Function, Number, checked
+from gradtx.values import Function, Number, brief, checked
 from gradtx.values.arguments import steps
 
 Rate = Annotated[float, Number(0, low_open=True, schedule=False, name="Rate")]
@@ -69,6 +69,8 @@ def lr_range_test(
     make_tx: Function,
     batches: Iterable[Any] | None = None,
     *,
+    has_aux: bool = False,
+    model_state: Any = None,
     min_lr: Rate = 1e-6,
     max_lr: Rate = 10.0,
     steps: Annotated[int, steps(2, name="Steps")] = 100,
@@ -85,12 +87,17 @@ def lr_range_test(
 
     Args:
       loss_fn: `loss_fn(params, batch)`; without batches, `loss_fn(params)`. A real
-        scalar.
+        scalar. What it returns and takes beside that, the next two arguments say.
       params: the parameters to start from. They are left as they are.
       make_tx: from a learning rate, which is a schedule here, to a transformation, such
         as `adam` or `lambda lr: adamw(lr, weight_decay=0.1)`.
       batches: at least as many as there are steps, all of one shape; the same ones
         again and again with `itertools.cycle`.
+      has_aux: whether it returns `(loss, aux)`, as for `jax.grad`; aux is not used.
+      model_state: what changes in the forward pass, such as running means, as a tree of
+        arrays; None for nothing. Then it is `loss_fn(params, model_state, batch)` and
+        returns `(loss, model_state)`, or `(loss, (model_state, aux))` with `has_aux`,
+        and the state goes from step to step.
       min_lr, max_lr: the first rate and the last, 0 < min_lr < max_lr.
       steps: >= 2. A hundred for seven powers of ten are common.
       smoothing: ρ in [0, 1), of a debiased exponential moving average of the losses.
@@ -101,7 +108,8 @@ def lr_range_test(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range, `make_tx` returns no
-        transformation, or the batches end before the test does.
+        transformation, `loss_fn` returns something else than is said of it, or the
+        batches end before the test does.
 
     References:
       Smith, 2015, arXiv:1506.01186. The tenth of the minimum is fastai's rule of thumb;
@@ -112,7 +120,9 @@ def lr_range_test(
             f"lr_range_test: min_lr must be less than max_lr; got {min_lr}, {max_lr}."
         )
     rate = exponential_decay(min_lr, steps - 1, max_lr / min_lr)
-    losses = np.array(list(_losses(loss_fn, params, make_tx(rate), batches, steps)))
+    loss_fn = _with_state(loss_fn, has_aux, model_state is not None)
+    run = _losses(loss_fn, params, model_state, make_tx(rate), batches, steps)
+    losses = np.array(list(run))
     finite = losses[np.isfinite(losses)]  # all but perhaps the last
     smoothed = _smoothed(finite, smoothing)
     rates = np.asarray(rate(np.arange(len(losses))))
@@ -121,23 +131,54 @@ def lr_range_test(
     return RangeTest(rates, losses, smoothed, suggestion)
 
 
+def _with_state(loss_fn: Callable[..., Any], has_aux: bool, has_state: bool) -> Any:
+    """The loss as a function of parameters, model state and batch that returns the loss
+    and the next model state."""
+
+    def loss_and_state(params: Any, model_state: Any, *batch: Any) -> tuple[Any, Any]:
+        given = (model_state, *batch) if has_state else batch
+        out = loss_fn(params, *given)
+        if not (has_aux or has_state):
+            return out, None
+        if not has_state:
+            return _two(out, "(loss, aux)", out)[0], None
+        forms = "(loss, (model_state, aux))" if has_aux else "(loss, model_state)"
+        loss, model_state = _two(out, forms, out)
+        return loss, _two(model_state, forms, out)[0] if has_aux else model_state
+
+    return loss_and_state
+
+
+def _two(x: Any, forms: str, out: Any) -> tuple[Any, Any]:
+    """A pair that is part of what the loss returned."""
+    if isinstance(x, tuple) and len(x) == 2:
+        return x
+    raise TypeError(f"lr_range_test: loss_fn returned {brief(out)}; expected {forms}.")
+
+
 def _losses(
-    loss_fn: Callable[..., Any], params: Any, tx: Any, batches: Any, steps: int
+    loss_fn: Callable[..., Any],
+    params: Any,
+    model_state: Any,
+    tx: Any,
+    batches: Any,
+    steps: int,
 ) -> Iterable[float]:
     """The loss before each step, up to the first that is not finite."""
     pair = as_pair(tx, "make_tx(learning_rate)")
+    loss_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
 
     @jax.jit
-    def step(params: Any, state: Any, batch: tuple[Any, ...]) -> Any:
-        loss, grad = jax.value_and_grad(loss_fn)(params, *batch)
+    def step(params: Any, model_state: Any, state: Any, batch: tuple[Any, ...]) -> Any:
+        (loss, model_state), grad = loss_and_grad(params, model_state, *batch)
         extra = passed_on(pair, {"value": loss, "grad": grad})
         updates, state = pair.update(grad, state, params, **extra)
-        return apply_updates(params, updates), state, loss
+        return apply_updates(params, updates), model_state, state, loss
 
     state, done = pair.init(params), 0
     given = itertools.repeat(()) if batches is None else ((b,) for b in batches)
     for batch in itertools.islice(given, steps):
-        params, state, loss = step(params, state, batch)
+        params, model_state, state, loss = step(params, model_state, state, batch)
         yield float(loss)
         if not math.isfinite(loss):
             return

@@ -75,7 +75,7 @@ def parameters_beside(
     return ps, flat.structure.flatten_up_to(places)
 
 
-def check_flag(name: str, x: Any) -> jax.Array:
+def check_flag(name: str, x: Any, verb: str = "returned") -> jax.Array:
     """What a function said, as a boolean scalar; a boolean of Python's is one."""
     flag: jax.Array | None
     try:
@@ -83,5 +83,5 @@ def check_flag(name: str, x: Any) -> jax.Array:
     except (TypeError, ValueError):
         flag = None
     if flag is None or flag.shape != () or flag.dtype != bool:
-        raise wrong_type(f"{name} returned {brief(x)}; expected a boolean scalar.")
+        raise wrong_type(f"{name} {verb} {brief(x)}; expected a boolean scalar.")
     return flag

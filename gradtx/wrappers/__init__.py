@@ -1,5 +1,13 @@
 """Transformation in, transformation out: what is done around an optimizer."""
 
+# To write one
+from gradtx.core.pair import Part as Part
+from gradtx.core.wrap import (
+    around_one as around_one,
+    inner_pair as inner_pair,
+    wrapper as wrapper,
+)
+
 # Side by side
 from gradtx.wrappers.parallel import ParallelState as ParallelState, parallel
 from gradtx.wrappers.nesterov import NesterovState as NesterovState, nesterov
@@ -22,6 +30,7 @@ from gradtx.wrappers.partition import (
     multi_transform,
     partition,
 )
+from gradtx.wrappers.lazy_rows import LazyRowsState as LazyRowsState, lazy_rows
 
 # Steps that are not made
 from gradtx.wrappers.apply_if_finite import ApplyIfFiniteState, apply_if_finite
@@ -31,6 +40,11 @@ from gradtx.wrappers.skip_updates import (
     skip_not_finite,
     skip_updates,
 )
+from gradtx.wrappers.skip_spikes import (
+    SkipSpikesState as SkipSpikesState,
+    skip_spikes,
+)
+from gradtx.wrappers.loss_scale import LossScaleState as LossScaleState, loss_scale
 from gradtx.wrappers.conditionally import (
     ConditionallyMaskState,
     ConditionallyTransformState,
@@ -79,12 +93,15 @@ __all__ = [
     "PartitionState",
     "multi_transform",
     "partition",
+    "lazy_rows",
     # Steps that are not made
     "ApplyIfFiniteState",
     "apply_if_finite",
     "skip_large_updates",
     "skip_not_finite",
     "skip_updates",
+    "skip_spikes",
+    "loss_scale",
     "ConditionallyMaskState",
     "ConditionallyTransformState",
     "conditionally_mask",

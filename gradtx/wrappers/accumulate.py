@@ -24,10 +24,11 @@ from gradtx.core.precision import dtype_within, narrow, wide_enough
 from gradtx.core.wrap import run_if
 from gradtx.numerics import DTypeLike, as_array, safe_increment, wide_dtype, widen
 from gradtx.numerics.xla import either
-from gradtx.trees import Flat, Leaf, PyTree, flatten
+from gradtx.trees import Flat, Leaf, PyTree
 from gradtx.trees.checks import check_flag, check_leaf, check_leaves
-from gradtx.values import DType, Function, Misfit, Number, brief, is_number, recorded
+from gradtx.values import DType, Misfit, Number, brief, is_number, recorded
 from gradtx.values.arguments import steps
+from gradtx.wrappers.judge import SkipFunction, judge_of
 
 _WEIGHT = Number(0, low_open=True, schedule=False)
 Every = Annotated[
@@ -64,7 +65,7 @@ class MultiSteps(GradientTransformation):
         opt: GradientTransformation,
         every_k_schedule: Every,
         use_grad_mean: bool = True,
-        should_skip_update_fn: Function | None = None,
+        should_skip_update_fn: SkipFunction | None = None,
         accumulator_dtype: DType | None = None,
     ) -> Any:
         return accumulate(
@@ -95,7 +96,7 @@ def accumulate(
     every: Every,
     *,
     use_grad_mean: bool = True,
-    should_skip_update_fn: Function | None = None,
+    should_skip_update_fn: SkipFunction | None = None,
     accumulator_dtype: DType | None = None,
 ) -> Pair:
     """Run a transformation once in k calls, on the mean of the gradients of all k.
@@ -110,6 +111,11 @@ def accumulate(
     not given. A transformation inside that takes a `weight` too gets W. Other extra
     arguments are those of the cycle's last call, also `value`.
 
+    `update(updates, state, params, flush=True)` ends the cycle with that call, on the
+    mean of what came so far, such as at the end of an epoch. `flush` is a boolean or a
+    boolean scalar array; what is inside gets it too, if it takes it. Where nothing was
+    added up yet, because all was skipped, it does nothing.
+
     Sums are computed in float32 or better, and a / W is not rounded to the dtype of the
     gradients before it is handed on. A leaf whose gradient is None keeps its sum. Under
     `vmap` over states, what is inside runs in every call.
@@ -119,10 +125,10 @@ def accumulate(
       every: k: a whole number >= 1, an array, or a function of the updates so far. What
         only the compiled step knows is not checked: it is rounded up, to 1 at least.
       use_grad_mean: whether to hand on a / W; otherwise a.
-      should_skip_update_fn: `f(updates, gradient_step, params) -> (skip, report)`.
-        Where the boolean scalar `skip` is true, the gradient is left out of its cycle,
-        as if it had not come. The report is a tree of arrays, kept in
-        `state.skip_state`.
+      should_skip_update_fn: `f(updates, gradient_step, params) -> (skip, report)`, or
+        a pair, as for `skip_updates`. Where the boolean scalar `skip` is true, the
+        gradient is left out of its cycle, as if it had not come. The report is a tree
+        of arrays, kept in `state.skip_state`.
       accumulator_dtype: the dtype of a; the parameters' by default, >= float32.
 
     Returns:
@@ -132,9 +138,11 @@ def accumulate(
 
     Raises:
       TypeError, ValueError: if an argument is out of its range; from `update`, if the
-        weight or k is, or by path, if gradients, parameters and state do not match.
+        weight, `flush` or k is, or by path, if gradients, parameters and state do not
+        match.
     """
     pair = inner_pair(inner)
+    judge = judge_of(should_skip_update_fn or _take_all)
     # Then nothing waits between calls, and there is no branch.
     at_once = is_number(every) and every == 1 and should_skip_update_fn is None
 
@@ -142,27 +150,17 @@ def accumulate(
         flat, step = check_leaves("params", params), jnp.zeros((), jnp.int32)
         sums = jax.tree.map(first_sum, list(flat.leaves))
         finest = wide_dtype(*(a.dtype for a in jax.tree.leaves(sums)))
-        _, report = jax.eval_shape(judged, params, step, params)
         return MultiStepsState(
             mini_step=jnp.zeros((), jnp.int32),
             gradient_step=step,
             inner_opt_state=pair.init(params),
             acc_grads=flat.unflatten(sums),
-            skip_state=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), report),
+            skip_state=judge.init(params),
             acc_weight=jnp.zeros((), finest),
         )
 
     def first_sum(p: jax.Array) -> jax.Array:
         return widen(jnp.zeros_like(p), accumulator_dtype or wide_dtype(p.dtype))
-
-    def judged(
-        updates: Updates, step: jax.Array, params: Params
-    ) -> tuple[jax.Array, Any]:
-        """Whether to skip the gradients, and the report about them."""
-        if should_skip_update_fn is None:
-            return jnp.asarray(False), ()
-        skip, report = should_skip_update_fn(updates, step, params)
-        return check_flag("should_skip_update_fn", skip), report
 
     def update(
         updates: Updates,
@@ -170,9 +168,13 @@ def accumulate(
         params: Params = None,
         *,
         weight: Any = None,
+        flush: Any = None,
         **extra: Any,
     ) -> tuple[Updates, MultiStepsState]:
         flat = check_leaves("updates", updates)
+        given = {"weight": weight, "flush": flush}
+        extra |= {word: x for word, x in given.items() if x is not None}
+        flushes = check_flag("flush", False if flush is None else flush, "is")
         if params is not None:
             _matched(flat, params, "params")
         accs = _matched(flat, state.acc_grads, "state.acc_grads")
@@ -206,7 +208,7 @@ def accumulate(
             return out, state._replace(gradient_step=step, inner_opt_state=inner_state)
 
         k = _known("every", steps(1), every(step) if callable(every) else every)
-        skip, report = judged(updates, step, params)
+        skip, report = judge.update(updates, state.skip_state, params, step, extra)
 
         def added(a: Any, g: Any) -> Any:
             if g is None:
@@ -219,8 +221,9 @@ def accumulate(
         sums = list(map(added, accs, flat.leaves))
         total = jnp.where(skip, before, before + w)
         mini_step = jnp.where(skip, state.mini_step, safe_increment(state.mini_step))
+        full = ~skip & (mini_step.astype(float) >= k)
         (ended, out), inner_state = run_if(
-            ~skip & (mini_step.astype(float) >= k),
+            full | (flushes & (mini_step > 0)),
             Pair(pair.init, emit),
             sums,
             state.inner_opt_state,
@@ -238,11 +241,13 @@ def accumulate(
             gradient_step=jnp.where(ended, safe_increment(step), step),
             inner_opt_state=inner_state,
             acc_grads=flat.unflatten(sums),
-            skip_state=_stored_like(report, state.skip_state),
+            skip_state=report,
             acc_weight=jnp.where(ended, 0, total),
         )
 
-    return around_one(MultiStepsState, init, update, inner, pair, "inner_opt_state")
+    return around_one(
+        MultiStepsState, init, update, inner, pair, "inner_opt_state", beside=[judge]
+    )
 
 
 def _matched(flat: Flat, other: PyTree, name: str) -> list[Leaf]:
@@ -269,7 +274,5 @@ def _known(name: str, allowed: Number, value: Any) -> Any:
     return hyper_at(name, value, None)
 
 
-def _stored_like(report: Any, old: Any) -> Any:
-    """A report in the types of the one before."""
-    flatten(old).match(report, "state.skip_state", "the new report")
-    return jax.tree.map(lambda x, y: as_array(x).astype(y.dtype), report, old)
+def _take_all(*_: Any) -> tuple[bool, tuple[()]]:
+    return False, ()

@@ -36,25 +36,34 @@ class ApplyIfFiniteState(NamedTuple):
 
 @transformation
 def apply_if_finite(
-    inner: GradientTransformation, max_consecutive_errors: StepsOrZero | None = None
+    inner: GradientTransformation,
+    max_consecutive_errors: StepsOrZero | None = None,
+    check_value: bool = True,
 ) -> Pair:
     """Skip the steps that would bring in a NaN or an infinity.
 
-    A step is bad if the gradient is not finite; or the update that is made of it, in
-    the dtype in which it leaves, as 1e5 is infinite in float16; or an entry of the new
-    state inside, unless it was so before. The update of a bad step is zero and the
-    state inside stays as it was. Until that is known, the state is held twice.
+    A step is bad if the gradient is not finite; or the loss, where the call is given it
+    as `value`; or the update that is made of it, in the dtype in which it leaves, as
+    1e5 is infinite in float16; or an entry of the new state inside, unless it was so
+    before. The update of a bad step is zero and the state inside stays as it was. Until
+    that is known, the state is held twice.
 
     Args:
       inner: a gradient transformation. It is computed only if the gradient is finite.
       max_consecutive_errors: after so many bad steps in a row, >= 0, the next bad ones
         are taken as they come, NaN and all, until a good one. None for never.
+      check_value: whether the extra argument `value` is looked at, where it is given.
+        What is inside gets it in either case.
 
     Returns:
       A transformation whose state counts the bad steps.
 
     Raises:
-      TypeError, ValueError: if `max_consecutive_errors` is not a whole number >= 0.
+      TypeError, ValueError: if `max_consecutive_errors` is not a whole number >= 0;
+        from `update`, if `value` is looked at and is no real scalar.
+
+    Equals:
+      Optax's, which ignores `value`, in calls without it or with `check_value=False`.
     """
     pair = inner_pair(inner)
 
@@ -72,12 +81,18 @@ def apply_if_finite(
         updates: Updates,
         state: ApplyIfFiniteState,
         params: Params = None,
+        *,
+        value: Any = None,
         **extra: Any,
     ) -> tuple[Updates, ApplyIfFiniteState]:
         updates = arrays(updates)
         errors = safe_increment(state.notfinite_count)
         forced = gives_up(errors)
         finite = all_finite(updates)
+        if value is not None:
+            extra["value"] = value
+            if check_value:
+                finite &= jnp.isfinite(hyper_at("value", value, None))
         before = zero_updates(updates, params), state.inner_state
         made = run_if(
             finite | forced,

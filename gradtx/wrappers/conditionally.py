@@ -1,7 +1,6 @@
 """Steps that are taken on a condition of the user's."""
 
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -12,15 +11,14 @@ from gradtx.core import (
     OptState,
     Pair,
     Params,
-    Part,
     Updates,
+    around_one,
     inner_pair,
     rounded,
     transformation,
-    wrapper,
     zero_updates,
 )
-from gradtx.core.pair import passed_on
+from gradtx.core.pair import passed_on, words_of
 from gradtx.core.wrap import run_if
 from gradtx.numerics import safe_increment
 from gradtx.trees.checks import arrays, check_flag
@@ -103,8 +101,9 @@ def _conditional(
     otherwise: Callable[[Updates, Params], Updates],
 ) -> Pair:
     pair = inner_pair(inner)
+    words = words_of(holds, after=1) if forward else ()
     # In the form of a pair, so that the wrapper knows which arguments it takes.
-    condition = Pair(pair.init, holds, extra_args=_words(holds) if forward else ())
+    condition = Pair(pair.init, holds, extra_args=words)
 
     def init(params: Params) -> Any:
         return state_type(step=jnp.zeros((), jnp.int32), inner_state=pair.init(params))
@@ -126,15 +125,4 @@ def _conditional(
         step = safe_increment(state.step)
         return out, state_type(step=step, inner_state=inner_state)
 
-    def parts(state: Any) -> list[Part]:
-        return [Part("", inner, state.inner_state)]
-
-    return wrapper(state_type, init, update, [pair, condition], parts, pair.scope)
-
-
-def _words(function: Any) -> Iterable[str] | None:
-    """The arguments of a function after the first, by name; None if it takes any."""
-    parameters = list(inspect.signature(function).parameters.values())
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return None
-    return [p.name for p in parameters[1:]]
+    return around_one(state_type, init, update, inner, pair, beside=[condition])

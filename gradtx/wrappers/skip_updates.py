@@ -26,9 +26,9 @@ from gradtx.core.wrap import run_if
 from gradtx.numerics import as_array, safe_increment
 from gradtx.numerics.norms import global_norm
 from gradtx.numerics.xla import either
-from gradtx.trees.checks import arrays, check_flag
+from gradtx.trees.checks import arrays
 from gradtx.trees.finite import all_finite
-from gradtx.values import Function
+from gradtx.wrappers.judge import SkipFunction, judge_of
 
 
 class SkipUpdatesState(NamedTuple):
@@ -39,7 +39,7 @@ class SkipUpdatesState(NamedTuple):
 
 @transformation
 def skip_updates(
-    inner: GradientTransformation, should_skip_update_fn: Function
+    inner: GradientTransformation, should_skip_update_fn: SkipFunction
 ) -> Pair:
     """Skip the steps whose gradient a function turns down.
 
@@ -50,39 +50,50 @@ def skip_updates(
       inner: a gradient transformation. It is not computed in a step that is skipped.
       should_skip_update_fn: `f(updates, gradient_step, params) -> (should_skip, info)`,
         such as `skip_not_finite`. It is passed the number of steps that were not
-        skipped, and returns a boolean scalar and a tree of arrays for the state.
+        skipped, and returns a boolean scalar and a tree of arrays for the state. What
+        else it names, such as `*, value`, it gets from the extra arguments of `update`.
+        Or a pair with a state of its own, `(init, judge)`: `init(params)` is the first
+        `skip_state`, and `judge(updates, skip_state, params)` returns a boolean scalar
+        and the next one, also for a step that is skipped.
+
+    A function is run once by `init`, on shapes alone, with a scalar for each extra
+    argument that has no default; a pair is not.
 
     Returns:
       A transformation whose state keeps the last `info` as `skip_state`.
+
+    Raises:
+      TypeError, ValueError: from `update`, if what the function returns is not as said,
+        or an extra argument that it names without a default is missing.
     """
-    pair = inner_pair(inner)
+    pair, judge = inner_pair(inner), judge_of(should_skip_update_fn)
 
     def init(params: Params) -> SkipUpdatesState:
         inner_state, step = pair.init(params), jnp.zeros((), jnp.int32)
-        _, info = jax.eval_shape(should_skip_update_fn, params, step, params)
-        info = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), info)
-        return SkipUpdatesState(step, info, inner_state)
+        return SkipUpdatesState(step, judge.init(params), inner_state)
 
     def update(
         updates: Updates, state: SkipUpdatesState, params: Params = None, **extra: Any
     ) -> tuple[Updates, SkipUpdatesState]:
         updates, step = arrays(updates), state.gradient_step
-        skip, info = should_skip_update_fn(updates, step, params)
-        runs = ~check_flag("should_skip_update_fn", skip)
-        zeros = zero_updates(updates, params)
+        skip, said = judge.update(updates, state.skip_state, params, step, extra)
+        runs, zeros = ~skip, zero_updates(updates, params)
         out, inner_state = run_if(
             runs, pair, updates, state.inner_state, params, extra, otherwise=zeros
         )
         return out, SkipUpdatesState(
-            jnp.where(runs, safe_increment(step), step),
-            jax.tree.map(
-                lambda x, y: as_array(x).astype(y.dtype), info, state.skip_state
-            ),
-            inner_state,
+            jnp.where(runs, safe_increment(step), step), said, inner_state
         )
 
-    scope = Scope.TREEWISE  # the function may look at anything
-    return around_one(SkipUpdatesState, init, update, inner, pair, scope=scope)
+    return around_one(
+        SkipUpdatesState,
+        init,
+        update,
+        inner,
+        pair,
+        scope=Scope.TREEWISE,  # the function may look at anything
+        beside=[judge],
+    )
 
 
 def skip_not_finite(
