@@ -298,7 +298,7 @@ def sums_of_schedules(lib):
     cosine = lib.cosine_decay_schedule(1.0, 10)
     return lib.inject_hyperparams(lib.adamw)(
         learning_rate=lambda step: 1e-3 * cosine(step),
-        weight_decay=lambda step: 0.1 * (1.0 - cosine(step)),
+        weight_decay=lambda step: 0.1 * step.astype(jnp.float32),
     )
 
 

@@ -9,6 +9,8 @@ from gradtx.trees import Flat, flatten, keystr
 from gradtx.trees.flat import shape_of
 from gradtx.values import Misfit, wrong_type
 
+RESTORED = "A restored one is put into form by from_optax_state(tx, params, state)."
+
 
 def needs_parameters() -> Misfit:
     text = "needs the parameters: call update(updates, state, params)."
@@ -27,7 +29,7 @@ def check_fields(state: Any, expected: Any) -> None:
         name = getattr(expected, "__name__", type(expected).__name__)
         raise wrong_type(
             f"the state is a {type(state).__name__}; expected the {name} that "
-            "init(params) returns."
+            f"init(params) returns. {RESTORED}"
         )
 
 
@@ -36,9 +38,11 @@ def check_slot(flat: Flat, i: int, name: str, entry: Any, expected: Any) -> None
     ours, theirs = (jax.tree.map(shape_of, x) for x in (entry, expected))
     if ours != theirs:
         where = keystr(flat.paths[i])
+        same = jax.tree.leaves(ours) == jax.tree.leaves(theirs)
+        fix = f" {RESTORED}" if same else ""  # the containers alone are others
         raise Misfit(
             f"updates{where} has shape {flat.leaves[i].shape}, but state.{name}{where} "
-            f"is for another shape: {ours}, expected {theirs}."
+            f"is for another shape: {ours}, expected {theirs}.{fix}"
         )
 
 
