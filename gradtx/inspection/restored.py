@@ -131,8 +131,8 @@ class _Matching:
             return given
         if given is not _Absent or not jax.tree.leaves(like):
             return self.matched(like, given, path, tx)
-        if is_count(path, like):
-            return Missing(tx, path)
+        if _holds_only_counts(like, path):
+            return self._with_count(like, [], path, tx)
         raise Misfit(f"{place_of(path, tx)} is missing; expected {_form(like)}.")
 
 
@@ -212,8 +212,9 @@ def _fits(given: Any, dtype: Any) -> bool:
     return bool(((values >= allowed.min) & (values <= allowed.max)).all())
 
 
-def _holds_only_counts(tree: PyTree) -> bool:
-    return all(is_count(p, x) for p, x in jax.tree_util.tree_leaves_with_path(tree))
+def _holds_only_counts(tree: PyTree, path: Path = ()) -> bool:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return all(is_count((*path, *inside), x) for inside, x in leaves)
 
 
 def _only_counts(tree: PyTree) -> list[Any] | None:
