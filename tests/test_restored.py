@@ -617,3 +617,13 @@ def test_update_says_how_to_restore_a_state():
         gradtx.sm3(0.1).update(G[0], as_lists(gradtx.sm3(0.1).init(P)), P)
     with pytest.raises((TypeError, ValueError), match=fix):
         ADAM.update(G[0], as_numbers(ADAM.init(P)), P)
+
+
+def test_a_state_whose_fields_agree_by_chance_is_refused():
+    tx, other = gradtx.scale_by_adam(), gradtx.scale_by_belief()
+    assert tx.init(P)._fields == other.init(P)._fields
+    with pytest.raises(
+        TypeError, match="is a ScaleByBeliefState; expected the ScaleByA"
+    ):
+        tx.update(G[0], other.init(P), P)
+    tx.update(G[0], optax.scale_by_adam().init(P), P)  # the same by its names

@@ -24,9 +24,11 @@ def needed(word: str) -> Misfit:
 
 
 def check_fields(state: Any, expected: Any) -> None:
-    # By field names, not by type: a state restored from elsewhere will do.
-    if getattr(state, "_fields", None) != expected._fields:
-        name = getattr(expected, "__name__", type(expected).__name__)
+    # By names, not by type: another library's state will do if it is the same.
+    # Fields alone may agree by chance, as those of Adam and AdaBelief do.
+    name = getattr(expected, "__name__", type(expected).__name__)
+    fields = getattr(state, "_fields", None)
+    if fields != expected._fields or type(state).__name__ != name:
         raise wrong_type(
             f"the state is a {type(state).__name__}; expected the {name} that "
             f"init(params) returns. {RESTORED}"
