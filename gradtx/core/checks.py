@@ -13,6 +13,8 @@ from gradtx.trees import Flat, flatten, keystr
 from gradtx.trees.flat import Path, shape_of
 from gradtx.values import Misfit, wrong_type
 
+RESTORED = "A restored one is put into form by from_optax_state(tx, params, state)."
+
 
 def needs_parameters() -> Misfit:
     text = "needs the parameters: call update(updates, state, params)."
@@ -26,17 +28,14 @@ def needed(word: str) -> Misfit:
 
 
 def check_fields(state: Any, expected: Any) -> None:
-    # By field names, not by type: a state restored from elsewhere will do, but not one
-    # of ours that is another's.
-    wanted: Any = expected if isinstance(expected, type) else type(expected)
-    found = type(state)
-    ours = found.__module__.partition(".")[0] == wanted.__module__.partition(".")[0]
-    same = found.__name__ == wanted.__name__ or not ours
-    if getattr(state, "_fields", None) != wanted._fields or not same:
-        name = wanted.__name__
+    # By names, not by type: another library's state will do if it is the same.
+    # Fields alone may agree by chance, as those of Adam and AdaBelief do.
+    name = getattr(expected, "__name__", type(expected).__name__)
+    fields = getattr(state, "_fields", None)
+    if fields != expected._fields or type(state).__name__ != name:
         raise wrong_type(
             f"the state is a {type(state).__name__}; expected the {name} that "
-            "init(params) returns."
+            f"init(params) returns. {RESTORED}"
         )
 
 
@@ -80,9 +79,11 @@ def check_slot(flat: Flat, i: int, name: str, entry: Any, expected: Any) -> None
                     f"{like.dtype}, for updates of dtype {flat.leaves[i].dtype}."
                 )
     if ours != theirs:
+        same = jax.tree.leaves(ours) == jax.tree.leaves(theirs)
+        fix = f" {RESTORED}" if same else ""  # the containers alone are others
         raise Misfit(
             f"updates{where} has shape {flat.leaves[i].shape}, but state.{name}{where} "
-            f"is for another shape: {ours}, expected {theirs}."
+            f"is for another shape: {ours}, expected {theirs}.{fix}"
         )
 
 

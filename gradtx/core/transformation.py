@@ -1,11 +1,12 @@
 """GradientTransformation, and the ways to make one from functions and from others."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.checks import RESTORED
 from gradtx.core.lift import OnTrees
 from gradtx.core.pair import (
     Pair,
@@ -253,7 +254,7 @@ def _split(split: Any, state: Any, expected: int) -> Sequence[Any]:
     """The states of the links."""
     try:
         states = split(state)
-        if len(states) == expected:
+        if len(states) == expected and not isinstance(states, Mapping):
             return states
     except (TypeError, KeyError):
         pass
@@ -261,5 +262,5 @@ def _split(split: Any, state: Any, expected: int) -> Sequence[Any]:
     found = f"{len(state)} parts" if several else f"a {type(state).__name__}"
     raise wrong_type(
         f"the state is not that of this chain of {expected}, but {found}; expected "
-        "what init(params) returns, as in update(updates, state, params)."
+        f"what init(params) returns, as in update(updates, state, params). {RESTORED}"
     )

@@ -9,10 +9,14 @@ from gradtx.inspection.map_params import state_sharding as state_sharding
 from gradtx.inspection.plot import plot_schedule
 from gradtx.inspection.range_test import RangeTest as RangeTest
 from gradtx.inspection.range_test import lr_range_test
+from gradtx.inspection.restart import restart
+from gradtx.inspection.restored import from_optax_state
 
 __all__ = [
     "describe",
+    "from_optax_state",
     "hyperparameters",
     "lr_range_test",
     "plot_schedule",
+    "restart",
 ]

@@ -44,6 +44,10 @@ def map_params(
     `transform_non_params`. By default it stays as it is; where specs are wanted, say
     `lambda _: PartitionSpec()`, or use `state_sharding`.
 
+    Places among the parameters are like them, too: zeros in every entry would turn a
+    decay towards the start into one towards zero. To begin moments anew, call
+    `gradtx.restart`.
+
     Args:
       initable: the transformation, or its `init`.
       f: called with an array and the leaves of `rest` beside it. A hole stays.

@@ -177,9 +177,9 @@ def _injected(
         return {name: jnp.asarray(value, dtype) for name, value in values.items()}
 
     def init(params: Any) -> InjectHyperparamsState:
-        # In buffers of their own: an argument's could not be donated.
-        values = {name: jnp.copy(x) for name, x in current(hypers, 0).items()}
         count = jnp.zeros((), jnp.int32)
+        # In buffers of their own: an argument's could not be donated.
+        values = {name: jnp.copy(x) for name, x in current(hypers, count).items()}
         inner_state = pair(values).init(params)
         return InjectHyperparamsState(count, Hyperparams(values, terms), inner_state)
 

@@ -1,0 +1,111 @@
+"""What Optax calls the states and fields that we have, and what they mean there."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.inspection.missing_counts import Missing, agree
+from gradtx.inspection.parts import place_of
+from gradtx.numerics import wide_dtype
+from gradtx.trees.flat import Path
+from gradtx.values import Misfit, Value
+
+# By the names of our states: what Optax calls theirs, and what it calls their fields.
+CLASSES = {
+    "InjectHyperparamsState": {"InjectStatefulHyperparamsState"},
+    "ScaleByRmsState": {"ScaleByRmsWithCountState"},
+    "ScaleByRStdDevState": {"ScaleByRStdDevWithCountState"},
+    "ScaleByAdamaxState": {"ScaleByAdamState"},
+}
+RENAMED = {"ScaleBySimplifiedAdEMAMixState": {"t": "count"}}
+# Random numbers are drawn from the count here, and schedules have the count of all.
+DROPPED = {
+    "AddNoiseState": {"rng_key"},
+    "HutchinsonState": {"key"},
+    "InjectHyperparamsState": {"hyperparams_states"},
+}
+
+
+def translated(
+    like: Any, found: Mapping[str, Any], path: Path, tx: Any
+) -> dict[str, Any]:
+    """The fields of a state by our names, and with our meanings."""
+    name = type(like).__name__
+    if not found or not type(like).__module__.startswith("gradtx"):
+        return dict(found)
+    dropped, renamed = DROPPED.get(name, set()), RENAMED.get(name, {})
+    fields = {renamed.get(n, n): x for n, x in found.items() if n not in dropped}
+    return MEANINGS.get(name, _same)(fields, path, tx)
+
+
+Fields = dict[str, Any]
+
+
+def _same(fields: Fields, path: Path, tx: Any) -> Fields:
+    return fields
+
+
+def _sums(fields: Fields, path: Path, tx: Any) -> Fields:
+    """Optax accumulates the mean of a cycle's gradients, not their sum."""
+    if "acc_weight" in fields or not {"mini_step", "acc_grads"} <= fields.keys():
+        return fields
+    n = jnp.asarray(fields["mini_step"])
+    mean = tx.arguments.get("use_grad_mean") if isinstance(tx, Value) else None
+    if mean is None and not (isinstance(n, jax.core.Tracer) or n == 0):
+        raise Misfit(
+            f"{place_of(path, tx)} is in the middle of a cycle, and nothing says "
+            "use_grad_mean; expected what accumulate returns."
+        )
+
+    def total(a: Any) -> jax.Array:
+        a = jnp.asarray(a)
+        return a.astype(wide_dtype(a.dtype)) * n.astype(wide_dtype(a.dtype))
+
+    sums = (
+        fields["acc_grads"]
+        if mean is False
+        else jax.tree.map(total, fields["acc_grads"])
+    )
+    return {**fields, "acc_grads": sums, "acc_weight": n.astype(float)}
+
+
+def _one_count(fields: Fields, path: Path, tx: Any) -> Fields:
+    """Optax counts for each mean."""
+    count = fields.get("count")
+    other = fields.pop("count_m2", count)
+    if not agree([x for x in (count, other) if x is not None]):
+        raise Misfit(
+            f"{place_of(path, tx)} has count {count} and count_m2 {other}; expected "
+            "one count for both means."
+        )
+    return fields
+
+
+def _begun(fields: Fields, path: Path, tx: Any) -> Fields:
+    """Optax keeps whether there was no gradient yet, not how many there were."""
+    initial = fields.pop("is_initial_step", None)
+    if initial is None:
+        return fields
+    if isinstance(initial, jax.core.Tracer):
+        return {**fields, "count": 1 - initial.astype(jnp.int32)}
+    count: Any = jnp.int32(0) if initial else Missing(tx, path, least=1)
+    return {**fields, "count": count}
+
+
+def _of_adan(fields: Fields, path: Path, tx: Any) -> Fields:
+    if "t" in fields:
+        raise Misfit(
+            f"{place_of(path, tx)} is Optax's, whose n is the mean square of another "
+            "multiple of the gradient's change, 1 - b2 for b2. It cannot go on here."
+        )
+    return fields
+
+
+MEANINGS: Mapping[str, Callable[[Fields, Path, Any], Fields]] = {
+    "MultiStepsState": _sums,
+    "ScaleByAdanState": _of_adan,
+    "ScaleByAdemamixState": _one_count,
+    "ScaleByOptimisticGradientState": _begun,
+}
