@@ -175,6 +175,25 @@ def test_reduce_on_plateau_is_that_of_pytorch(x64):
     assert len(set(expected)) > 4
 
 
+@pytest.mark.parametrize("total", [130, 131, 133.5])
+@pytest.mark.parametrize("pct", [0.3, 0.25])
+@pytest.mark.parametrize(("ours", "theirs"), [("cosine", "cos"), ("linear", "linear")])
+def test_onecycle_is_that_of_pytorch_for_any_number_of_steps(
+    total, pct, ours, theirs, x64
+):
+    """The line in `piecewise_interpolate_schedule`; no whole step need be the peak."""
+    low, top, end = 0.5 / 5, pct * total - 1, total - 1
+    two = {top: 5, end: 1 / (5 * 10)}
+    three = {top: 5, 2 * pct * total - 2: 1 / 5, end: 1 / 10}
+    steps = STEPS[:-1]
+    for phases, boundaries in [(False, two), (True, three)]:
+        s = piecewise_interpolate_schedule(ours, low, boundaries)
+        args = (0.5, total, pct, theirs, 5.0, 10.0, phases)
+        expected = [torch.one_cycle_lr(int(t), *args) for t in steps]
+        np.testing.assert_allclose(s(steps), expected, rtol=1e-11)
+        np.testing.assert_allclose(s(np.array([135, 10**6])), low / 10, rtol=1e-12)
+
+
 def test_a_onecycle_schedule_is_that_of_pytorch_one_step_longer(x64):
     """Where its peak, pct_start · total_steps − 1, is a whole step."""
     s = cosine_onecycle_schedule(130 - 1, 0.5, (0.3 * 130 - 1) / (130 - 1))

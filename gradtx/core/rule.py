@@ -20,13 +20,14 @@ from gradtx.values import (
     Misfit,
     Number,
     Value,
+    brief,
     calling,
     calls,
     is_number,
     naming,
     wrong_type,
 )
-from gradtx.values.arguments import is_zero
+from gradtx.values.arguments import is_arraylike, is_zero
 from gradtx.values.errors import explain
 from gradtx.values.likeness import likeness
 
@@ -91,6 +92,8 @@ class Rule:
             )
         named = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         any_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        arguments = _numeric_arguments(self.who)
+        self.functions = {n: h for n, h in arguments.items() if callable(h)}
         with naming(self.who):
             bound, words = self._bind(named, any_name, hypers, frozenset(extra_args))
         self.words = words
@@ -178,7 +181,13 @@ class Rule:
 
     def scalars(self, count: Any) -> dict[str, jax.Array]:
         """The hyperparameters that are no plain numbers, at a step."""
-        return {n: _scalar_at(n, h, count) for n, h in self.varying.items()}
+        try:
+            return {n: _scalar_at(n, h, count) for n, h in self.varying.items()}
+        except (Misfit, TypeError, ValueError, AttributeError):
+            # What is worked out from an argument does not say that this is at fault.
+            for name, h in self.functions.items():
+                _scalar_at(name, h, count)
+            raise
 
     def check_count(self, state_type: Any) -> None:
         if "count" not in state_type._fields and (self.body.constants or self.varying):
@@ -231,10 +240,18 @@ def hyper_at(name: str, hyper: Any, count: Any) -> Any:
 
 def _scalar_at(name: str, hyper: Any, count: Any) -> jax.Array:
     value = hyper(count) if callable(hyper) else hyper
-    value = value if isinstance(value, jax.Array) else jnp.asarray(value)
+    if not (is_number(value) or is_arraylike(value)):
+        by = " by its function" if callable(hyper) else ""
+        missing = " Is a return missing?" if value is None else ""
+        raise wrong_type(
+            f"{name} is given as {brief(value)}{by}; expected a real scalar.{missing}"
+        )
+    if is_number(value):
+        return jnp.asarray(float(value))
     if value.shape != () or not is_real(value.dtype):
         raise Misfit(
             f"{name} has shape {value.shape} and dtype {value.dtype}; "
             "expected a real scalar. To try several values, use jax.vmap."
         )
+    value = jnp.asarray(value)
     return value if is_inexact(value.dtype) else value.astype(float)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gradtx.numerics.dtypes import as_array
+from gradtx.numerics.dtypes import as_array, is_real
 from gradtx.values import is_number, one_of
 
 
@@ -179,8 +179,10 @@ def debias(decay: Any, ahead: int = 0) -> Callable[[jax.Array], jax.Array]:
         t = jnp.asarray(safe_increment(count), float) + ahead
         if known:
             return -jnp.expm1(t * log_decay)
-        b = decay(count) if callable(decay) else decay
-        return -jnp.expm1(t * jnp.log1p(jnp.asarray(b, t.dtype) - 1))
+        b = jnp.asarray(decay(count) if callable(decay) else decay)
+        if not is_real(b.dtype):
+            raise TypeError(f"the decay is {b.dtype}; expected a real scalar.")
+        return -jnp.expm1(t * jnp.log1p(b.astype(t.dtype) - 1))
 
     return correction
 

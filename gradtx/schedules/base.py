@@ -1,16 +1,17 @@
 """What a schedule is: a function of the step that is a value."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
-from gradtx.values import Value, is_number, recorded
-from gradtx.values.arguments import is_zero, steps
+from gradtx.numerics import is_real
+from gradtx.schedules.lengths import progress
+from gradtx.values import Misfit, Value, brief, is_number, naming, recorded, wrong_type
+from gradtx.values.arguments import is_arraylike, is_zero
 
 P = ParamSpec("P")
 StepFunction = Callable[[jax.Array], Any]
@@ -39,12 +40,8 @@ class Schedule(Value):
         """
         whole = jnp.issubdtype(jnp.result_type(count), jnp.integer)
         count = jnp.asarray(count, int if whole else float)
-        value = jnp.asarray(self._made(count), float)
-        if value.shape not in ((), count.shape):
-            raise ValueError(
-                f"{self!r}: a schedule must give one number a step; it gave an array "
-                f"of shape {value.shape} for steps of shape {count.shape}."
-            )
+        with naming(self):
+            value = at(self._made, count, "a schedule")
         return jnp.broadcast_to(value, count.shape)
 
 
@@ -72,28 +69,41 @@ def number(x: Any) -> Any:
     return float(x) if is_number(x) else jnp.asarray(x, float)
 
 
-def fraction(part: jax.Array, whole: Any) -> jax.Array:
-    """part / whole, for 0 <= part <= whole."""
-    # Compiled, x / 41 is x · (1/41), and 41 · (1/41) is not 1.
-    ratio = jnp.asarray(part, float) / jnp.asarray(whole, float)
-    return jnp.where(part == whole, jnp.ones_like(ratio), ratio)
+def at(part: Any, count: jax.Array, name: str) -> jax.Array:
+    """What a function of the step, a number or an array is at a step."""
+    value = part(count) if callable(part) else part
+    if not (is_number(value) or is_arraylike(value)):
+        missing = " Is a return missing?" if value is None else ""
+        raise wrong_type(
+            f"{name} must give one number a step; it gave {brief(value)}.{missing}"
+        )
+    if is_arraylike(value):
+        if not is_real(value.dtype):
+            raise wrong_type(
+                f"{name} must give one real number a step; it gave {value.dtype}."
+            )
+        if value.shape not in ((), count.shape):
+            raise Misfit(
+                f"{name} must give one number a step; it gave an array of shape "
+                f"{value.shape} for steps of shape {count.shape}."
+            )
+    return jnp.asarray(value, float)
 
 
-def ramp(start: Any, stop: Any, count: jax.Array, steps: int) -> Any:
-    """The line from `start` at step 0 to `stop` at `steps` and after: exact at both."""
-    if steps == 0:
-        return stop
-    done = jnp.clip(count, 0, steps)
+def ramp(start: Any, stop: Any, count: jax.Array, steps: Any, begin: Any = 0) -> Any:
+    """The line from `start` up to `begin` to `stop` so many steps later and after:
+    exact at both."""
     # Two weights from whole numbers: each keeps its digits where the other is near 1.
-    return mixed(start, fraction(steps - done, steps), stop, fraction(done, steps))
+    left, gone = progress(count, steps, begin)
+    return mixed(start, left, stop, gone)
 
 
 def mixed(x: Any, x_weight: Any, y: Any, y_weight: Any) -> Any:
     """x · x_weight + y · y_weight, without what is known to be 0: XLA, which may not
     leave it out, computes a cheap schedule again in the loop of every leaf."""
-    if is_zero(x):
+    if is_zero(x) or is_zero(x_weight):
         return y * y_weight
-    if is_zero(y):
+    if is_zero(y) or is_zero(y_weight):
         return x * x_weight
     return x * x_weight + y * y_weight
 
@@ -108,11 +118,3 @@ def geometric(rate: Any, x: jax.Array) -> jax.Array:
     largest = jnp.finfo(exponent.dtype).max
     limit = jnp.nextafter(jnp.log(largest), jnp.zeros_like(largest))
     return jnp.exp(jnp.minimum(exponent, limit))
-
-
-def whole_steps(counts: Iterable[Any]) -> list[int]:
-    """The counts as Python integers, or the error of a check that they do not pass."""
-    counts = [c.item() if isinstance(c, np.generic) else c for c in counts]
-    if not all(map(is_number, counts)):
-        raise TypeError
-    return list(map(steps(0), counts))

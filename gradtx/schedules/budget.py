@@ -1,12 +1,11 @@
 """Schedules that spend a budget of steps: what is left of it says how far to go."""
 
 import jax
-import jax.numpy as jnp
 
-from gradtx.schedules.base import StepFunction, number, ramp, schedule
-from gradtx.schedules.lengths import Part, PartOrZero, steps_of
+from gradtx.schedules.base import StepFunction, at, number, ramp, schedule
+from gradtx.schedules.lengths import Part, Steps, capped, minus, plus, steps_of
 from gradtx.schedules.shapes import Shape, anneal
-from gradtx.values import Constant, Function, PositiveConstant, Steps, refuse
+from gradtx.values import Constant, Function, PositiveConstant, is_number, refuse
 
 
 @schedule
@@ -20,11 +19,11 @@ def rex_schedule(
 
     Args:
       init_value: the value at step 0, a number or a scalar array.
-      decay_steps: steps from the one value to the other, >= 1.
+      decay_steps: steps from the one value to the other. With 0 it is at its end.
       end_value: the value at `decay_steps` and after.
 
     Raises:
-      ValueError, TypeError: if a value is not finite or `decay_steps` not whole.
+      ValueError, TypeError: if a value is not finite or `decay_steps` negative.
 
     Equals: `REXScheduler` of pytorch_optimizer, which calls them max_lr, total_steps
     and min_lr.
@@ -43,7 +42,7 @@ def rex_schedule(
 def warmup_stable_decay_schedule(
     init_value: Constant,
     peak_value: Constant,
-    warmup_steps: PartOrZero,
+    warmup_steps: Part,
     total_steps: Steps,
     cooldown_steps: Part = 0.2,
     end_value: Constant = 0.0,
@@ -70,17 +69,18 @@ def warmup_stable_decay_schedule(
       peak_value: the value at `warmup_steps`, likewise.
       warmup_steps: the length of the warmup, in steps or as a fraction of `total_steps`
         in (0, 1); with 0 the peak is at step 0.
-      total_steps: the length of the whole, >= 1.
-      cooldown_steps: the length of the cool-down, likewise in steps or as a fraction.
+      total_steps: the length of the whole; infinite, it never cools down.
+      cooldown_steps: the length of the cool-down, likewise in steps or as a fraction;
+        with 0 the value falls at once.
       end_value: the value at `total_steps` and after.
       shape: "linear" 1 − τ, "cosine" ½(1 + cos πτ), "1-sqrt" 1 − √τ, "1-square" 1 − τ²
         or "rex" (1 − τ) / (1 − τ/2).
       exponent: the power of the shape, > 0.
 
     Raises:
-      ValueError, TypeError: if a value is not finite, a length neither whole nor a
-        fraction, the shape not one of these, `exponent` not positive, or warmup and
-        cool-down longer than the whole.
+      ValueError, TypeError: if a value is not finite, a length negative, the shape not
+        one of these, `exponent` not positive, or warmup and cool-down longer than the
+        whole.
 
     Equals: `get_wsd_schedule` of Transformers, whose three lengths sum to
     `total_steps`; that of pytorch_optimizer for "cosine" only, as its other shapes fall
@@ -91,15 +91,16 @@ def warmup_stable_decay_schedule(
     """
     warmup = steps_of(warmup_steps, total_steps)
     cooling = steps_of(cooldown_steps, total_steps)
-    if warmup + cooling > total_steps:
+    busy = plus(warmup, cooling)
+    if is_number(busy) and is_number(total_steps) and busy > total_steps:
         allowed = f"no more than the {total_steps} total_steps less {warmup} of warmup"
         raise refuse("cooldown_steps", cooldown_steps, allowed)
 
     def value(count: jax.Array) -> jax.Array:
-        since = jnp.maximum(count - (total_steps - cooling), 0)
         peak, end = number(peak_value), number(end_value)
-        # During the warmup `since` is 0 and this is the peak.
-        after = anneal(peak, end, since, cooling, exponent, shape)
+        begin = minus(total_steps, cooling)
+        # During the warmup this is the peak.
+        after = anneal(peak, end, count, cooling, exponent, shape, begin)
         return ramp(number(init_value), after, count, warmup)
 
     return value
@@ -124,30 +125,30 @@ def cooldown(
 
     Args:
       schedule: a function of the step.
-      total_steps: the length of the whole, >= 1.
+      total_steps: the length of the whole; infinite, it never cools down.
       cooldown_steps: the length of the cool-down, in steps or as a fraction of
-        `total_steps` in (0, 1).
+        `total_steps` in (0, 1); with 0 the value falls at once.
       end_value: the value at `total_steps` and after.
       shape: as in `warmup_stable_decay_schedule`.
       exponent: the power of the shape, > 0.
 
     Raises:
-      ValueError, TypeError: if `schedule` is not a function, a length neither whole nor
-        a fraction, the shape unknown, `exponent` not positive, or the cool-down longer
-        than the whole.
+      ValueError, TypeError: if `schedule` is not a function, a length negative, the
+        shape unknown, `exponent` not positive, or the cool-down longer than the whole.
 
     Equals: the cool-down of big_vision for `shape="linear"`.
 
     References: Zhai et al., 2022, arXiv:2106.04560, section 3.5.
     """
     cooling = steps_of(cooldown_steps, total_steps)
-    if cooling > total_steps:
+    known = is_number(cooling) and is_number(total_steps)
+    if known and cooling > total_steps:
         allowed = f"no more than the {total_steps} total_steps"
         raise refuse("cooldown_steps", cooldown_steps, allowed)
 
     def value(count: jax.Array) -> jax.Array:
-        start = jnp.asarray(schedule(jnp.minimum(count, total_steps)), float)
-        since = jnp.maximum(count - (total_steps - cooling), 0)
-        return anneal(start, number(end_value), since, cooling, exponent, shape)
+        start = at(schedule, capped(count, total_steps), "schedule")
+        begin = minus(total_steps, cooling)
+        return anneal(start, number(end_value), count, cooling, exponent, shape, begin)
 
     return value

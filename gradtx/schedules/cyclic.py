@@ -6,26 +6,19 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.schedules.base import (
-    StepFunction,
-    fraction,
-    geometric,
-    mixed,
-    number,
-    schedule,
-)
+from gradtx.schedules.base import StepFunction, geometric, mixed, number, schedule
+from gradtx.schedules.lengths import Steps, cycles, plus, progress
 from gradtx.schedules.piecewise import Way
 from gradtx.schedules.shapes import half_cosine
 from gradtx.values import (
     Constant,
     Number,
     PositiveConstant,
-    Steps,
+    Steps as WholeSteps,
     is_number,
     one_of,
     refuse,
 )
-from gradtx.values.arguments import LAST_STEP
 
 Rate = Annotated[Constant, Number(0, 1, low_open=True, schedule=False, name="Rate")]
 Mode = Annotated[str, one_of("triangular", "triangular2", "exp_range", name="Mode")]
@@ -54,15 +47,15 @@ def cyclic_schedule(
     Args:
       init_value: the value where a cycle begins, a number or a scalar array.
       peak_value: the value at the first peak, likewise; it may be below the other.
-      step_size_up: steps up to the peak, >= 1.
-      step_size_down: steps down again. None: as many.
+      step_size_up: steps up to the peak. With 0 a cycle begins there.
+      step_size_down: steps down again. None: as many. With 0 in both the value stays.
       mode: how the height of the peaks changes.
       gamma: in (0, 1], for "exp_range".
       interpolate_type: "linear" or "cosine".
 
     Raises:
-      ValueError, TypeError: if a number is not finite or out of its range, a step count
-        or the sum of the two not one that an int32 holds, or a word another.
+      ValueError, TypeError: if a value is not finite, a number of steps negative, gamma
+        out of its range, or a word another.
 
     Equals: PyTorch's CyclicLR, and for "cosine" with two values exchanged its
     CosineAnnealingLR beyond T_max, where it rises again.
@@ -70,17 +63,12 @@ def cyclic_schedule(
     References: Smith, 2017, arXiv:1506.01186.
     """
     down = step_size_up if step_size_down is None else step_size_down
-    period = step_size_up + down
-    if period > LAST_STEP:
-        allowed = f"less than {LAST_STEP} with the {step_size_up} up"
-        raise refuse("step_size_down", step_size_down, allowed)
 
     def value(count: jax.Array) -> jax.Array:
         count = jnp.maximum(count, 0)
-        index = count // period
-        since = count - index * period
-        rising = fraction(jnp.clip(since, 0, step_size_up), step_size_up)
-        falling = fraction(jnp.minimum(period - since, down), down)
+        index, passed = cycles(count, plus(step_size_up, down))
+        _, rising = progress(passed, step_size_up)
+        falling, _ = progress(passed, down, begin=step_size_up)
         weight = jnp.minimum(rising, falling)
         if interpolate_type == "cosine":
             weight = half_cosine(weight)
@@ -95,7 +83,7 @@ def cyclic_schedule(
 
 @schedule
 def chebyshev_schedule(
-    min_curvature: PositiveConstant, max_curvature: PositiveConstant, period: Steps
+    min_curvature: PositiveConstant, max_curvature: PositiveConstant, period: WholeSteps
 ) -> StepFunction:
     """The steps of Chebyshev's method in a fractal order, again and again.
 
@@ -121,8 +109,7 @@ def chebyshev_schedule(
 
     References: Agarwal, Goel & Zhang, 2021, arXiv:2103.01338.
     """
-    bits = period.bit_length() - 1
-    if period != 2**bits:
+    if is_number(period) and period & (period - 1):
         raise refuse("period", period, "a power of 2")
     given = is_number(min_curvature) and is_number(max_curvature)
     if given and max_curvature < min_curvature:
@@ -130,16 +117,18 @@ def chebyshev_schedule(
         raise refuse("max_curvature", max_curvature, allowed)
 
     def value(count: jax.Array) -> jax.Array:
-        place = fractal(jnp.maximum(count, 0).astype(jnp.uint32), bits)
+        count, length = jnp.maximum(count, 0), jnp.asarray(period, jnp.uint32)
+        place = fractal(count.astype(jnp.uint32), 31 - jax.lax.clz(length))
         odd = jnp.asarray(2 * place + 1, float)
         low, high = number(min_curvature), number(max_curvature)
         # ½(1 − cos θ) = sin² ½θ, which keeps the digits of the longest steps.
-        return 1 / (low + (high - low) * jnp.sin(odd * (math.pi / (4 * period))) ** 2)
+        angle = odd * (math.pi / 4 / number(period))
+        return 1 / (low + (high - low) * jnp.sin(angle) ** 2)
 
     return value
 
 
-def fractal(j: jax.Array, bits: int) -> Any:
+def fractal(j: jax.Array, bits: Any) -> Any:
     """σ(j mod 2^bits): its bits are the parities of more and more low bits of j."""
     for shift in (1, 2, 4, 8, 16):
         j = j ^ (j << shift)  # in the end, bit i is the parity of bits 0 … i

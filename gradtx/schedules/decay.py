@@ -1,46 +1,66 @@
 """Geometric decay, smooth or in stairs, and values that change at given steps."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.schedules.base import (
-    Schedule,
-    StepFunction,
-    geometric,
-    number,
-    schedule,
-    whole_steps,
+from gradtx.schedules.base import Schedule, StepFunction, geometric, number, schedule
+from gradtx.schedules.lengths import (
+    LENGTH,
+    Steps,
+    cycles,
+    if_none,
+    is_whole,
+    over,
+    reached,
+    since,
 )
 from gradtx.values import (
     Allowed,
     Constant,
     Number,
     PositiveConstant,
-    Steps,
-    StepsOrZero,
     checked,
+    is_number,
 )
 
 
-def _scale_by_step(value: Any) -> dict[int, Any]:
-    if not isinstance(value, Mapping):
+def _scale_by_step(value: Any) -> Any:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError
+    pairs = [*value.items()] if isinstance(value, Mapping) else [*value]
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
         raise TypeError
     scale = Number(0, schedule=False)
-    steps = whole_steps(value)
-    return dict(sorted(zip(steps, map(scale, value.values()), strict=True)))
+    pairs = [(LENGTH(boundary), scale(factor)) for boundary, factor in pairs]
+    known = all(is_number(boundary) for boundary, _ in pairs)
+    return dict(sorted(pairs, key=lambda pair: pair[0])) if known else pairs
 
 
 BoundariesAndScales = Annotated[
-    Mapping[int, Any],
+    Mapping[float, Any] | Iterable[tuple[Any, Any]],
     Allowed(
-        text="a dict from steps, whole and >= 0, to scales >= 0",
+        text="a dict, or pairs, of numbers of steps >= 0 and scales >= 0",
         check=_scale_by_step,
         name="BoundariesAndScales",
     ),
 ]
+
+
+def in_order(boundaries_and_scales: Any) -> tuple[list[Any], list[Any]]:
+    """The boundaries, ascending, and their scales."""
+    if not boundaries_and_scales:
+        return [], []
+    if isinstance(boundaries_and_scales, Mapping):
+        return [*boundaries_and_scales], [*boundaries_and_scales.values()]
+    boundaries, scales = zip(*boundaries_and_scales, strict=True)
+    dtype = int if all(map(is_whole, boundaries)) else float
+    steps = jnp.stack([jnp.asarray(boundary, dtype) for boundary in boundaries])
+    factors = jnp.stack([jnp.asarray(scale, float) for scale in scales])
+    order = jnp.argsort(steps)
+    return [*steps[order]], [*factors[order]]
 
 
 @schedule
@@ -56,19 +76,20 @@ def piecewise_constant_schedule(
       init_value: the value at the start, a number or a scalar array.
       boundaries_and_scales: `{boundary: scale}`. A scale counts from its boundary on:
         with `{100: 0.1}` step 99 is the last at `init_value`. The scales multiply:
-        `{100: 0.1, 200: 0.1}` ends at `0.01 * init_value`. None: no boundaries.
+        `{100: 0.1, 200: 0.1}` ends at `0.01 * init_value`. A boundary at 625.5 is
+        reached at step 626. Boundaries that are arrays, which no dict takes, go in
+        pairs: `[(boundary, scale), ...]`. None: no boundaries.
 
     Raises:
-      ValueError, TypeError: if a value is not finite, a boundary not a whole number
-        >= 0 or a scale negative.
+      ValueError, TypeError: if a value is not finite, or a boundary or scale negative.
     """
 
     def value(count: jax.Array) -> jax.Array:
         scaled = number(init_value)
         now = jnp.full_like(count, scaled, dtype=float)
-        for boundary, scale in (boundaries_and_scales or {}).items():
+        for boundary, scale in zip(*in_order(boundaries_and_scales), strict=True):
             scaled = scaled * number(scale)
-            now = jnp.where(count < boundary, now, scaled)
+            now = jnp.where(reached(count, boundary), scaled, now)
         return now
 
     return value
@@ -79,7 +100,7 @@ def exponential_decay(
     init_value: Constant,
     transition_steps: Steps,
     decay_rate: PositiveConstant,
-    transition_begin: StepsOrZero = 0,
+    transition_begin: Steps = 0,
     staircase: bool = False,
     end_value: Constant | None = None,
 ) -> StepFunction:
@@ -90,7 +111,8 @@ def exponential_decay(
 
     Args:
       init_value: the value at the start, a number or a scalar array.
-      transition_steps: steps for one factor of `decay_rate`, >= 1.
+      transition_steps: steps for one factor of `decay_rate`. With 0 the value stays at
+        `init_value`.
       decay_rate: the factor, > 0. Above 1 the value grows, up to the greatest float.
       transition_begin: the step at which the decay begins.
       staircase: decay once every `transition_steps` and not between.
@@ -98,19 +120,22 @@ def exponential_decay(
         else an upper bound. None: no bound.
 
     Raises:
-      ValueError, TypeError: if a value is not finite, a step count not whole or the
-        rate not positive.
+      ValueError, TypeError: if a value is not finite, a length negative or the rate not
+        positive.
     """
 
     def value(count: jax.Array) -> jax.Array:
-        elapsed = jnp.maximum(count - transition_begin, 0)
-        x = elapsed // transition_steps if staircase else elapsed / transition_steps
-        decayed = number(init_value) * geometric(decay_rate, x)
-        if end_value is None:
-            return decayed
-        end = number(end_value)
-        rate = number(decay_rate)
-        return jnp.where(rate < 1, jnp.maximum(decayed, end), jnp.minimum(decayed, end))
+        start, elapsed = number(init_value), since(count, transition_begin)
+        if staircase:
+            x, _ = cycles(elapsed, transition_steps)
+        else:
+            x = over(elapsed, transition_steps)
+        decayed = start * geometric(decay_rate, x)
+        if end_value is not None:
+            end, shrinks = number(end_value), number(decay_rate) < 1
+            low, high = jnp.maximum(decayed, end), jnp.minimum(decayed, end)
+            decayed = jnp.where(shrinks, low, high)
+        return if_none(transition_steps, start, decayed)
 
     return value
 
@@ -123,7 +148,7 @@ def step_decay_schedule(
 
     Args:
       init_value: α₀, a number or a scalar array.
-      decay_steps: k, the length of a stair, >= 1.
+      decay_steps: k, the length of a stair. With 0 the value stays.
       decay_rate: γ, the factor from one stair to the next, > 0. 0.5 and 0.1 are common.
 
     Raises:

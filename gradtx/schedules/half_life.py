@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from gradtx.numerics import divide
 from gradtx.schedules.base import StepFunction, number, ramp, schedule
-from gradtx.values import Constant, Number, Steps, is_number
+from gradtx.schedules.lengths import Steps, reached
+from gradtx.values import Constant, Number, is_number
 
 Remembering = Annotated[
     Constant,
@@ -30,10 +31,10 @@ def half_life_schedule(
     Args:
       init_value: the decay at step 0, in (0, 1): a number or a scalar array.
       end_value: the decay at `transition_steps` and after, likewise.
-      transition_steps: steps from the one to the other, >= 1.
+      transition_steps: steps from the one to the other. With 0 it is at its end.
 
     Raises:
-      ValueError, TypeError: if a decay is out of its range or the steps not whole.
+      ValueError, TypeError: if a decay is out of its range or the steps negative.
 
     References:
       Pagliardini et al., 2024, arXiv:2409.03137, section 3.
@@ -43,7 +44,9 @@ def half_life_schedule(
         a, b = _log(init_value), _log(end_value)
         log = divide(jnp.asarray(a * b), ramp(b, a, count, transition_steps))
         before_last = jnp.where(count > 0, jnp.exp(log), number(init_value))
-        return jnp.where(count < transition_steps, before_last, number(end_value))
+        return jnp.where(
+            reached(count, transition_steps), number(end_value), before_last
+        )
 
     return value
 

@@ -1,6 +1,7 @@
 """Schedules made of schedules."""
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
@@ -8,25 +9,26 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.schedules.base import StepFunction, number, ramp, schedule, whole_steps
+from gradtx.schedules.base import StepFunction, at, number, ramp, schedule
 from gradtx.schedules.cosine import warmup_cosine_decay_schedule
 from gradtx.schedules.decay import exponential_decay
+from gradtx.schedules.lengths import LENGTH, Steps, capped, plus, reached, since
 from gradtx.schedules.linear import warmup_constant_schedule
 from gradtx.values import (
     Allowed,
     Constant,
     Function,
     PositiveConstant,
-    Steps,
-    StepsOrZero,
+    is_number,
     refuse,
 )
-from gradtx.values.arguments import is_function, some_of
+from gradtx.values.arguments import LAST_STEP, is_function, some_of
 
 
-def _ascending(value: Any) -> list[int]:
-    steps = whole_steps(value)
-    if steps != sorted(steps):
+def _ascending(value: Any) -> list[Any]:
+    steps = list(map(LENGTH, value))
+    known = [step for step in steps if is_number(step)]
+    if known != sorted(known):
         raise ValueError
     return steps
 
@@ -42,9 +44,9 @@ Functions = Annotated[
     some_of("a list of functions of the step, one or more", is_function, "Functions"),
 ]
 Boundaries = Annotated[
-    Sequence[int],
+    Sequence[Any],
     Allowed(
-        text="a list of whole numbers >= 0 in ascending order",
+        text="a list of numbers of steps >= 0 in ascending order",
         check=_ascending,
         name="Boundaries",
     ),
@@ -67,24 +69,25 @@ def join_schedules(schedules: Functions, boundaries: Boundaries) -> StepFunction
     Args:
       schedules: functions of the step, elementwise if the steps are to be an array.
       boundaries: the steps at which the second, third, ... begin, in ascending order.
+        After one that is not whole, a part is called with floats.
 
     Raises:
       ValueError, TypeError: if there is not one schedule more than there are
-        boundaries, or the boundaries are not whole, >= 0 and ascending.
+        boundaries, or the boundaries are negative or do not ascend.
     """
     if len(boundaries) != len(schedules) - 1:
         allowed = f"one fewer than the {len(schedules)} schedules"
         raise refuse("boundaries", boundaries, allowed)
 
     def value(count: jax.Array) -> jax.Array:
-        starts, ends = [0, *boundaries], [*boundaries, None]
+        starts, ends = [0, *boundaries], [*boundaries, math.inf]
         first, *others = (
-            jnp.asarray(part(jnp.clip(count, start, end) - start), float)
+            at(part, since(capped(count, end), start), "schedules")
             for part, start, end in zip(schedules, starts, ends, strict=True)
         )
         now = first
         for boundary, own in zip(boundaries, others, strict=True):
-            now = jnp.where(count < boundary, now, own)
+            now = jnp.where(reached(count, boundary), own, now)
         return now
 
     return value
@@ -111,7 +114,7 @@ def multiply_schedules(
     """
 
     def value(count: jax.Array) -> jax.Array:
-        factors = [jnp.asarray(part(count), float) for part in schedules]
+        factors = [at(part, count, "schedules") for part in schedules]
         return functools.reduce(operator.mul, factors)
 
     return value
@@ -119,7 +122,10 @@ def multiply_schedules(
 
 @schedule
 def linear_warmup(
-    schedule: Function, warmup_steps: StepsOrZero, init_value: Constant = 0.0
+    schedule: Function,
+    warmup_steps: Steps,
+    init_value: Constant = 0.0,
+    from_one: bool = False,
 ) -> StepFunction:
     """A linear warmup followed by any schedule.
 
@@ -131,17 +137,23 @@ def linear_warmup(
       schedule: a function of the step.
       warmup_steps: the length of the warmup; with 0 there is none.
       init_value: the value at step 0, a number or a scalar array.
+      from_one: whether x = min((t + 1) / warmup_steps, 1): the warmup begins at
+        1/warmup_steps of the way, so that the first step is not wasted, and is at
+        schedule(0) a step earlier, where it waits. A constant after such a warmup is
+        `linear_warmup(constant_schedule(0.1), 1000, from_one=True)`.
 
     Raises:
-      ValueError, TypeError: if `schedule` is not a function, `warmup_steps` not whole
-        or `init_value` not finite.
+      ValueError, TypeError: if `schedule` is not a function, `warmup_steps` negative or
+        `init_value` not finite.
 
     Source: the gradual warmup of Goyal et al., 2017, arXiv:1706.02677, section 2.2.
     """
 
     def value(count: jax.Array) -> jax.Array:
-        after = schedule(jnp.maximum(count - warmup_steps, 0))
-        return ramp(number(init_value), jnp.asarray(after, float), count, warmup_steps)
+        after = at(schedule, since(count, warmup_steps), "schedule")
+        if from_one:
+            count = jnp.minimum(count, LAST_STEP - 1) + 1
+        return ramp(number(init_value), after, count, warmup_steps)
 
     return value
 
@@ -150,10 +162,10 @@ def linear_warmup(
 def warmup_exponential_decay_schedule(
     init_value: Constant,
     peak_value: Constant,
-    warmup_steps: StepsOrZero,
+    warmup_steps: Steps,
     transition_steps: Steps,
     decay_rate: PositiveConstant,
-    transition_begin: StepsOrZero = 0,
+    transition_begin: Steps = 0,
     staircase: bool = False,
     end_value: Constant | None = None,
 ) -> StepFunction:
@@ -167,18 +179,18 @@ def warmup_exponential_decay_schedule(
       init_value: the value at step 0, a number or a scalar array.
       peak_value: the value at `warmup_steps`, likewise.
       warmup_steps: the length of the warmup; with 0 the peak is at step 0.
-      transition_steps: steps for one factor of `decay_rate`, >= 1.
+      transition_steps: steps for one factor of `decay_rate`. With 0 it stays at the
+        peak.
       decay_rate: the factor, > 0.
       transition_begin: steps after the warmup at which the decay begins.
       staircase: decay once every `transition_steps` and not between.
       end_value: the value does not go beyond, see `exponential_decay`.
 
     Raises:
-      ValueError, TypeError: if a value is not finite, a step count not whole or the
-        rate not positive.
+      ValueError, TypeError: if a value is not finite, a length negative or the rate not
+        positive.
 
-    Equals: Optax's, which after `decay_rate=0` or `transition_steps=0` stays at the
-    peak; here both are refused.
+    Equals: Optax's, which after `decay_rate=0` stays at the peak; here that is refused.
     """
     parts = [
         warmup_constant_schedule(init_value, peak_value, warmup_steps),
@@ -212,8 +224,9 @@ def sgdr_schedule(
     Source: Loshchilov & Hutter, 2017, arXiv:1608.03983.
     """
     cycles = [warmup_cosine_decay_schedule(**kwargs) for kwargs in cosine_kwargs]
-    ends, end = [], 0
+    ends: list[Any] = []
+    end: Any = 0
     for kwargs in cosine_kwargs:
-        end += kwargs["decay_steps"]
+        end = plus(end, LENGTH(kwargs["decay_steps"]))
         ends.append(end)
     return join_schedules(cycles, ends[:-1])

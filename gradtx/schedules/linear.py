@@ -1,11 +1,11 @@
 """Constants, straight lines and powers."""
 
 import jax
-import jax.numpy as jnp
 
 from gradtx.schedules.base import StepFunction, number, ramp, schedule
+from gradtx.schedules.lengths import Steps, if_none
 from gradtx.schedules.shapes import anneal
-from gradtx.values import Constant, PositiveConstant, Steps, StepsOrZero
+from gradtx.values import Constant, PositiveConstant
 
 
 @schedule
@@ -26,7 +26,7 @@ def linear_schedule(
     init_value: Constant,
     end_value: Constant,
     transition_steps: Steps,
-    transition_begin: StepsOrZero = 0,
+    transition_begin: Steps = 0,
 ) -> StepFunction:
     """A straight line from one value to another, which then stays.
 
@@ -39,23 +39,25 @@ def linear_schedule(
     Args:
       init_value: the value at the start, a number or a scalar array.
       end_value: the value at the end, likewise.
-      transition_steps: steps from the one to the other, >= 1.
+      transition_steps: steps from the one to the other. With 0 the value stays at
+        `init_value`, as in Optax; a warmup of no steps is `warmup_constant_schedule`'s.
       transition_begin: the step at which the line leaves `init_value`.
 
     Raises:
-      ValueError, TypeError: if a value is not finite or a step count not whole.
+      ValueError, TypeError: if a value is not finite or a length negative.
     """
 
     def value(count: jax.Array) -> jax.Array:
-        elapsed = jnp.maximum(count - transition_begin, 0)
-        return ramp(number(init_value), number(end_value), elapsed, transition_steps)
+        start, end = number(init_value), number(end_value)
+        line = ramp(start, end, count, transition_steps, transition_begin)
+        return if_none(transition_steps, start, line)
 
     return value
 
 
 @schedule
 def warmup_constant_schedule(
-    init_value: Constant, peak_value: Constant, warmup_steps: StepsOrZero
+    init_value: Constant, peak_value: Constant, warmup_steps: Steps
 ) -> StepFunction:
     """Linear warmup, then constant.
 
@@ -66,10 +68,10 @@ def warmup_constant_schedule(
       init_value: the value at step 0, a number or a scalar array.
       peak_value: the value at `warmup_steps` and after, likewise.
       warmup_steps: steps from the one to the other. With 0 the value is `peak_value`
-        at once.
+        at once, where Optax stays at `init_value`.
 
     Raises:
-      ValueError, TypeError: if a value is not finite or the step count not whole.
+      ValueError, TypeError: if a value is not finite or the length negative.
 
     Source: the gradual warmup of Goyal et al., 2017, arXiv:1706.02677, section 2.2.
     """
@@ -84,7 +86,7 @@ def polynomial_schedule(
     end_value: Constant,
     power: PositiveConstant,
     transition_steps: Steps,
-    transition_begin: StepsOrZero = 0,
+    transition_begin: Steps = 0,
 ) -> StepFunction:
     """A power of the time that is left, from one value to another, which then stays.
 
@@ -97,22 +99,23 @@ def polynomial_schedule(
       init_value: the value at the start, a number or a scalar array.
       end_value: the value at the end, likewise.
       power: p > 0. Above 1 most of the change is at the start.
-      transition_steps: steps from the one to the other, >= 1.
+      transition_steps: steps from the one to the other. With 0 the value stays at
+        `init_value`.
       transition_begin: the step at which the value leaves `init_value`.
 
     Raises:
-      ValueError, TypeError: if a value is not finite, the power not positive or a step
-        count not whole.
+      ValueError, TypeError: if a value is not finite, the power not positive or a
+        length negative.
 
-    Equals: Optax's, and PyTorch's PolynomialLR with `end_value=0`. Optax takes
-    `transition_steps <= 0` for "stay at `init_value`"; here that is refused.
+    Equals: Optax's, and PyTorch's PolynomialLR with `end_value=0`.
 
     References: Chen et al., 2017, arXiv:1606.00915 ("poly").
     """
 
     def value(count: jax.Array) -> jax.Array:
-        elapsed = jnp.maximum(count - transition_begin, 0)
         start, end = number(init_value), number(end_value)
-        return anneal(start, end, elapsed, transition_steps, power, "linear")
+        steps, begin = transition_steps, transition_begin
+        way = anneal(start, end, count, steps, power, "linear", begin)
+        return if_none(steps, start, way)
 
     return value

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.schedules.base import StepFunction, number, ramp, schedule
-from gradtx.values import Constant, Number, PositiveConstant, Steps, StepsOrZero, refuse
+from gradtx.schedules.lengths import Steps, if_none, over, since
+from gradtx.values import Constant, Number, PositiveConstant
 
 Exponent = Annotated[Constant, Number(-1, 0, schedule=False, name="Exponent")]
 BelowOne = Annotated[
@@ -18,7 +19,7 @@ BelowOne = Annotated[
 def inverse_sqrt_schedule(
     init_value: Constant,
     peak_value: Constant,
-    warmup_steps: StepsOrZero,
+    warmup_steps: Steps,
     timescale: Steps | None = None,
 ) -> StepFunction:
     """Linear warmup, then decay with the inverse square root of the step.
@@ -34,24 +35,24 @@ def inverse_sqrt_schedule(
       peak_value: the value at `warmup_steps`, likewise. For the Transformer of
         dimension d it is 1 / √(d · warmup_steps).
       warmup_steps: the length of the warmup; with 0 the peak is at step 0.
-      timescale: >= 1; the value has halved three times so many steps after the
-        warmup. None: `warmup_steps`, which then must not be 0.
+      timescale: the value has halved three times so many steps after the warmup.
+        None: `warmup_steps`, or 10,000 where that is 0.
 
     Raises:
-      ValueError, TypeError: if a value is not finite, a step count not whole, or there
-        is neither a warmup nor a timescale.
+      ValueError, TypeError: if a value is not finite or a length negative.
 
-    Equals: fairseq's and Transformers'. Vaswani et al. number the steps from 1.
+    Equals: fairseq's where there is a warmup, and Transformers'. Vaswani et al. number
+    the steps from 1.
 
     References: Vaswani et al., 2017, arXiv:1706.03762, eq. 3.
     """
-    scale = warmup_steps if timescale is None else timescale
-    if scale == 0:
-        raise refuse("timescale", timescale, "given where warmup_steps is 0")
 
     def value(count: jax.Array) -> jax.Array:
-        since = jnp.maximum(count - warmup_steps, 0)
-        after = number(peak_value) / jnp.sqrt(1 + since / scale)
+        scale = timescale
+        if timescale is None:
+            scale = if_none(warmup_steps, 10_000, warmup_steps)
+        decayed = over(since(count, warmup_steps), scale)
+        after = number(peak_value) / jnp.sqrt(1 + decayed)
         return ramp(number(init_value), after, count, warmup_steps)
 
     return value

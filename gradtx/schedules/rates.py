@@ -1,11 +1,8 @@
 """Schedules that a method prescribes."""
 
-from typing import Any
-
 import jax
-import jax.numpy as jnp
 
-from gradtx.schedules.base import StepFunction, number, schedule
+from gradtx.schedules.base import StepFunction, at, number, schedule
 from gradtx.values import (
     LearningRate,
     NonNegative,
@@ -32,7 +29,7 @@ def asgd_schedule(
     """
 
     def value(count: jax.Array) -> jax.Array:
-        rate = _at(learning_rate, count)
+        rate = at(learning_rate, count, "learning_rate")
         slowing = 1 + number(lambd) * rate * count.astype(float)
         return rate / slowing ** number(alpha)
 
@@ -62,11 +59,8 @@ def corrected_decay_schedule(
     """
 
     def value(count: jax.Array) -> jax.Array:
-        rate = _at(learning_rate, count) / number(peak_learning_rate)
-        return _at(weight_decay, count) * rate
+        rate = at(learning_rate, count, "learning_rate")
+        decay = at(weight_decay, count, "weight_decay")
+        return decay * (rate / number(peak_learning_rate))
 
     return value
-
-
-def _at(hyper: Any, count: jax.Array) -> Any:
-    return jnp.asarray(hyper(count), float) if callable(hyper) else number(hyper)

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.numerics import sqrt
-from gradtx.schedules.base import fraction, mixed, number
-from gradtx.values import one_of
+from gradtx.schedules.base import mixed, number
+from gradtx.schedules.lengths import progress
+from gradtx.values import is_number, one_of
 
 
 def half_cosine(left: jax.Array) -> jax.Array:
@@ -32,12 +33,14 @@ def anneal(
     start: Any,
     end: Any,
     count: jax.Array,
-    steps: int,
+    steps: Any,
     exponent: Any = 1.0,
     shape: str = "cosine",
+    begin: Any = 0,
 ) -> Any:
-    """From `start` at step 0 to `end` at `steps` and after, exact at both."""
-    done = jnp.clip(count, 0, steps)
-    left, gone = fraction(steps - done, steps), fraction(done, steps)
-    weight = SHAPES[shape](left, gone) ** number(exponent)
+    """From `start` up to `begin` to `end` so many steps later and after, exact at
+    both."""
+    left, gone = progress(count, steps, begin)
+    # A number is one of the two ends, where all shapes and powers are alike.
+    weight = left if is_number(left) else SHAPES[shape](left, gone) ** number(exponent)
     return mixed(end, 1 - weight, start, weight)

@@ -4,7 +4,16 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import ZERO, Count, Pair, Square, leafwise, slots, transformation
+from gradtx.core import (
+    ZERO,
+    Count,
+    Pair,
+    Square,
+    leafwise,
+    resolve,
+    slots,
+    transformation,
+)
 from gradtx.numerics import abs_sq, divide, sqrt
 from gradtx.schedules.power import power_decay
 from gradtx.second_moment import RankOne, rank_one
@@ -51,7 +60,8 @@ def scale_by_factored_rms(
     estimator = rank_one(min_dim_size_to_factor if factored else LAST_STEP)
 
     def decay(count):
-        c, offset = (h(count) if callable(h) else h for h in (decay_rate, step_offset))
+        given = {"decay_rate": decay_rate, "step_offset": step_offset}
+        c, offset = resolve(given, count).values()
         return decay_rate_fn(jnp.maximum(jnp.asarray(count, float) - offset, 0), c)
 
     def update(g, s, *, decay, epsilon):
