@@ -29,7 +29,7 @@ from gradtx import (
 )
 from gradtx.core.lift import entrywise, leafwise, treewise
 from gradtx.core.pair import Pair, Scope
-from gradtx.core.roles import mean_like, point_like, slots, square_like
+from gradtx.core.roles import slots
 from gradtx.core.transformation import (
     EmptyState,
     GradientTransformation,
@@ -114,10 +114,7 @@ __all__ = [
     "debias",
     "entrywise",
     "leafwise",
-    "mean_like",
-    "point_like",
     "slots",
-    "square_like",
     "transformation",
     "treewise",
     # selectors

@@ -14,7 +14,10 @@ from gradtx.core.roles import (
     Role,
     Scale,
     Slot,
+    mean_like,
+    point_like,
     read_roles,
+    square_like,
 )
 
 __all__ = [
@@ -31,5 +34,8 @@ __all__ = [
     "Scale",
     "Slot",
     "Square",
+    "mean_like",
+    "point_like",
     "read_roles",
+    "square_like",
 ]

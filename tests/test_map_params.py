@@ -48,7 +48,7 @@ def factored(least: int = 128) -> gradtx.Pair:
             scalar=jnp.zeros(()),
             axes=tuple(jnp.zeros(n) for n in p.shape),
             gram=jnp.zeros(p.shape[:1] * 2),
-            mean=gradtx.mean_like(p),
+            mean=gradtx.roles.mean_like(p),
         )
 
     def update(g, s):
@@ -317,7 +317,7 @@ def twice(updates, state):
 
 TREEWISE = gradtx.GradientTransformation(
     *gradtx.treewise(
-        lambda p: Twice(jnp.zeros(()), jax.tree.map(gradtx.mean_like, p)), twice
+        lambda p: Twice(jnp.zeros(()), jax.tree.map(gradtx.roles.mean_like, p)), twice
     )
 )
 BY_HAND = gradtx.GradientTransformation(

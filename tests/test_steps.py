@@ -267,7 +267,7 @@ def test_the_axes_of_a_unit_may_be_said():
         ours = gradtx.adaptive_grad_clip(0.1, axis=axis)
         close(first(ours, g, p), theirs(optax.adaptive_grad_clip(0.1, axis=axis), g, p))
         expected = np.linalg.norm(np.float64(g), axis=axis, keepdims=True)
-        norms = jax.jit(gradtx.unitwise_norm, static_argnums=1)(g, axis)
+        norms = jax.jit(gradtx.transforms.unitwise_norm, static_argnums=1)(g, axis)
         close(norms, np.broadcast_to(expected, g.shape))
     bias = {"kernel": normal(3, 2, 4), "bias": normal(4), "scale": normal()}
     close(
@@ -296,7 +296,7 @@ def test_unit_norms_neither_overflow_nor_underflow():
     assert np.isnan(theirs(optax.adaptive_grad_clip(0.01), g, g)).all()
     # The smallest unit beside the largest, and the gradient of a norm of 0.
     x = jnp.asarray([[3e30, 3e-30, 0.0], [4e30, 4e-30, 0.0]])
-    norms, back = jax.vjp(jax.jit(gradtx.unitwise_norm), x)
+    norms, back = jax.vjp(jax.jit(gradtx.transforms.unitwise_norm), x)
     close(norms, [[5e30, 5e-30, 0.0]] * 2, atol=0)
     (slope,) = back(jnp.ones_like(x))
     close(slope, [[1.2, 1.2, 0.0], [1.6, 1.6, 0.0]])
@@ -308,15 +308,15 @@ def test_unit_norms_neither_overflow_nor_underflow():
 
 def test_unitwise_clip():
     g, norm, most = normal(3), jnp.asarray([1.0, 4.0, 1e-9]), jnp.asarray([2.0, 1.0, 0])
-    close(gradtx.unitwise_clip(norm, most, g), np.float64(g) * [1, 0.25, 0])
+    close(gradtx.transforms.unitwise_clip(norm, most, g), np.float64(g) * [1, 0.25, 0])
     close(
-        gradtx.unitwise_clip(norm, most, g),
+        gradtx.transforms.unitwise_clip(norm, most, g),
         optax.transforms.unitwise_clip(norm, most, g),
     )
-    half = gradtx.unitwise_clip(norm, most, g.astype(jnp.bfloat16))
+    half = gradtx.transforms.unitwise_clip(norm, most, g.astype(jnp.bfloat16))
     assert half.dtype == jnp.bfloat16
     with pytest.raises(ValueError, match=r"max_norm has shape \(1,\), but grad has"):
-        gradtx.unitwise_clip(norm, most[:1], g)
+        gradtx.transforms.unitwise_clip(norm, most[:1], g)
 
 
 # Clipping of each example.

@@ -118,8 +118,8 @@ from gradtx.transforms.param_scale import (
 from gradtx.transforms.adaptive_grad_clip import (
     AdaptiveGradClipState,
     adaptive_grad_clip,
-    unitwise_clip,
-    unitwise_norm,
+    unitwise_clip as unitwise_clip,
+    unitwise_norm as unitwise_norm,
 )
 from gradtx.transforms.adamp import (
     ScaleByAdampState as ScaleByAdampState,
@@ -263,8 +263,6 @@ __all__ = [
     "scale_by_param_block_rms",
     "AdaptiveGradClipState",
     "adaptive_grad_clip",
-    "unitwise_clip",
-    "unitwise_norm",
     "scale_by_adamp",
     "scale_by_sgdp",
     "rotate_and_shrink",
