@@ -40,7 +40,7 @@ from gradtx.core.stages import (
     with_count,
 )
 from gradtx.numerics.shards import NOWHERE, Spread, spread, spread_as
-from gradtx.numerics.xla import LARGE
+from gradtx.numerics.xla import is_large
 from gradtx.trees import Flat, PyTree, flatten, keystr
 from gradtx.trees.checks import check_leaves, parameters_beside
 from gradtx.trees.flat import adapted, adapter_of
@@ -230,7 +230,7 @@ class OnLeaves:
             how = How(structure, (out_dtype(g, p),), state_type, said)
             outputs = inputs if p_place is None else inputs[:-1]
             name = f"updates{keystr(flat.paths[i])}"
-            small = g.size <= LARGE
+            small = not is_large(g)
             program = programs(body, adapter)
             work.append(Work(name, program, how, inputs, outputs, small))
         return _plan(call, work, state_type, rates)

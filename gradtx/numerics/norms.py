@@ -14,12 +14,13 @@ from gradtx.numerics.shards import (
     Spread,
     entries,
     greatest,
+    root_of_number,
     spread,
     spread_as,
     total,
     varies_over,
 )
-from gradtx.numerics.xla import in_one_array, is_large
+from gradtx.numerics.xla import has_more, in_one_array, is_large
 
 Scales = tuple[jax.Array, jax.Array]  # down and up
 Sums = tuple[jax.Array, jax.Array, jax.Array]  # plain, scaled down, scaled up
@@ -173,7 +174,7 @@ def _grouped(arrays: list[jax.Array]) -> list[Group]:
         alike.setdefault(jax.typeof(x), []).append(x)
     groups: list[Group] = []
     for xs in alike.values():
-        n = GROUP if xs[0].size <= SMALL else 1
+        n = 1 if has_more(xs[0], SMALL) else GROUP
         groups += [xs[i : i + n] for i in range(0, len(xs), n)]
     return groups
 
@@ -184,7 +185,7 @@ def _frugal_sum(x: jax.Array) -> jax.Array:
     XLA's CPU backend writes it out for a sum, but not for a sum of pairs. That adds one
     entry after the other, so its rows are kept short: sums of sums round less.
     """
-    if x.size <= SMALL:
+    if not has_more(x, SMALL):
         return jnp.sum(x)
     if x.ndim == 1:
         whole = x.size // ROW * ROW
@@ -282,7 +283,6 @@ def safe_root_mean_squares(x: ArrayLike, min_rms: ArrayLike) -> jax.Array:
       A scalar, in float32 or better.
     """
     x = float_array(x)
-    root = jnp.asarray(max(entries(x), 1) ** 0.5, real_dtype(x.dtype))
-    rms = norm_of([x]) / root
+    rms = norm_of([x]) / root_of_number(entries(x), real_dtype(x.dtype))
     least = jnp.asarray(min_rms, rms.dtype)
     return jnp.where(rms <= least, least, rms)

@@ -108,6 +108,13 @@ def entries(x: jax.Array, axes: Any = None) -> int:
     return here * math.prod(map(jax.lax.axis_size, names))
 
 
+def root_of_number(n: Any, dtype: Any) -> jax.Array:
+    """√n of a number of entries, or 1 of none; it may be one that a host fills in."""
+    if isinstance(n, int):
+        return jnp.asarray(max(n, 1) ** 0.5, dtype)
+    return jnp.sqrt(jnp.asarray(n, dtype))
+
+
 def average(x: jax.Array, axes: Any = None, keepdims: bool = False) -> jax.Array:
     """The mean over these axes, or all; 0 of no entries."""
     return total(x, axes, keepdims) / max(entries(x, axes), 1)

@@ -34,7 +34,12 @@ def in_one_array(numbers: Sequence[jax.Array]) -> jax.Array:
 
 def is_large(x: jax.Array) -> bool:
     """Whether a kernel of its own is as fast, and needs to hold less at a time."""
-    return x.size > LARGE
+    return has_more(x, LARGE)
+
+
+def has_more(x: jax.Array, entries: int) -> bool:
+    """Whether it has more entries, or a number that is not known when it is compiled."""
+    return not isinstance(x.size, int) or x.size > entries
 
 
 def in_common(scalars: Mapping[str, jax.Array]) -> Mapping[str, jax.Array]:

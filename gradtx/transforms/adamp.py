@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx.core import ZERO, Count, Mean, Pair, Square, leafwise, slots, transformation
 from gradtx.numerics import abs_sq, debias, divide, lerp, over_root
 from gradtx.numerics.norms import norm_along
-from gradtx.numerics.shards import entries, greatest, total
+from gradtx.numerics.shards import entries, greatest, root_of_number, total
 from gradtx.values import Decay, Hyper, NonNegative, refuse
 
 
@@ -122,10 +122,10 @@ def _projected(p, g, step, unit_axis, *, eps, weight_decay, delta, wd_ratio):
     every = tuple(range(p.ndim))
     out, decay = step, jnp.asarray(weight_decay, step.real.dtype)
     for axes in (every, every[1:] if unit_axis == 0 else every[:-1]):
-        n = max(entries(p, axes), 1)
         lengths = (jnp.maximum(norm_along(x, axes), eps) for x in (p, g))
         cosine = divide(jnp.abs(_inner(p, g, axes)), math.prod(lengths))
-        free = greatest(cosine) < delta / math.sqrt(n)
+        root = root_of_number(entries(p, axes), cosine.dtype)
+        free = greatest(cosine) < delta / root
         out = jnp.where(free, _across(p, step, axes, eps), out)
         decay = jnp.where(free, weight_decay * wd_ratio, decay)
     return out + decay.astype(p.dtype) * p

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.core import ZERO, Count, Pair, leafwise, slots, transformation, treewise
 from gradtx.numerics import divide, norm_of
-from gradtx.numerics.shards import entries
+from gradtx.numerics.shards import entries, root_of_number
 from gradtx.transforms.adaptive_grad_clip import unit_size, unitwise_norm
 from gradtx.transforms.clipping import shrinkage
 from gradtx.values import NonNegative, one_of
@@ -71,7 +71,7 @@ def renorm(
         else:
             leaves = jax.tree.leaves(x)
             total, count = norm_of(leaves), sum(map(entries, leaves))
-        return total / max(count, 1) ** 0.5 if norm == "rms" else total
+        return total / root_of_number(count, total.dtype) if norm == "rms" else total
 
     def update(g, s, p=None, *, size, floor):
         if of_params:
