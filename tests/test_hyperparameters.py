@@ -853,3 +853,13 @@ def test_a_loop_of_flax_linen(lenient):
         seen.append(rate)
     np.testing.assert_allclose(seen, RATES)
     assert len(traces) == 1
+
+
+def test_64_bits_that_are_allowed_later_change_no_state():
+    tx = gradtx.inject_hyperparams(gradtx.adamw)(gradtx.linear_schedule(0.1, 0.0, 9))
+    p = {"w": jnp.ones(2)}
+    state = tx.init(p)
+    with jax.enable_x64(True):
+        u, new = tx.update(p, state, p)
+    assert jax.tree.map(jnp.dtype, new) == jax.tree.map(jnp.dtype, state)
+    assert u["w"].dtype == jnp.float32

@@ -38,7 +38,7 @@ def is_large(x: jax.Array) -> bool:
 
 
 def has_more(x: jax.Array, entries: int) -> bool:
-    """Whether it has more entries, or a number that is not known when it is compiled."""
+    """Whether it has more entries, or so many as only a host will know."""
     return not isinstance(x.size, int) or x.size > entries
 
 

@@ -174,7 +174,11 @@ def _injected(
             )
         merged = {name: schedules.get(name, hyperparams[name]) for name in hypers}
         values = resolve(merged, count)
-        return {name: jnp.asarray(value, dtype) for name, value in values.items()}
+        # What a state holds stays in its dtype, also where 64 bits are allowed since.
+        dtypes = {name: getattr(h, "dtype", dtype) for name, h in hyperparams.items()}
+        if hyperparams is hypers:
+            dtypes = dict.fromkeys(hypers, dtype)
+        return {name: jnp.asarray(x, dtypes[name]) for name, x in values.items()}
 
     def init(params: Any) -> InjectHyperparamsState:
         count = jnp.zeros((), jnp.int32)
