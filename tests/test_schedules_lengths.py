@@ -407,6 +407,14 @@ def test_a_schedule_made_of_others_names_the_one_that_gives_no_number(bad, said)
         assert re.search(text, str(caught.value)), caught.value
 
 
+def test_a_transformation_says_whose_schedule_gives_no_number():
+    tx = gradtx.chain(gradtx.trace(0.9), gradtx.sgd(linear_warmup(lambda t: None, 10)))
+    with pytest.raises(TypeError, match=r"^linear_warmup\(.*schedule must") as caught:
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    (note,) = caught.value.__notes__
+    assert note.startswith("This was raised by scale_by_schedule(linear_warmup(")
+
+
 def test_a_traced_share_is_refused_by_name():
     with pytest.raises(TypeError, match="pct_start must be a number"):
         jax.jit(lambda x: linear_onecycle_schedule(100, 0.5, x)(3))(0.3)
