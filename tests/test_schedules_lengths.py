@@ -153,6 +153,41 @@ def test_double_precision_switched_on_later(sweep):
     np.testing.assert_array_equal(s(STEPS), first)
 
 
+def test_an_array_of_any_integers_is_as_good():
+    s = linear_schedule(0.0, 1.0, jnp.uint8(200))
+    assert s(np.array([50, 100, 300])).tolist() == [0.25, 0.5, 1.0]
+    never = jnp.uint32(2**32 - 1)  # no int32 holds it
+    s = piecewise_constant_schedule(1.0, [(never, 0.5)])
+    assert s(FAR).tolist() == [1.0] * 5
+    s = cosine_restarts_schedule(1.0, never)
+    np.testing.assert_allclose(s(2**30), np.cos(np.pi / 8) ** 2, rtol=1e-6)
+
+
+def test_a_sweep_makes_schedules_and_runs_them():
+    lengths = jnp.array([0.0, 12.5, 62.0])
+    made = jax.vmap(lambda n: linear_warmup(constant_schedule(1.0), n))(lengths)
+    values = jax.vmap(lambda s: s(5))(made)
+    np.testing.assert_allclose(values, [1.0, 5 / 12.5, 5 / 62], rtol=1e-6)
+
+    @jax.jit
+    @jax.vmap
+    def run(n):
+        tx = gradtx.sgd(warmup_constant_schedule(0.0, 0.1, n))
+
+        def step(carry, _):
+            w, state = carry
+            updates, state = tx.update(jnp.ones(()), state, w)
+            return (w + updates, state), None
+
+        w = jnp.zeros(())
+        return jax.lax.scan(step, (w, tx.init(w)), length=20)[0][0]
+
+    expected = [
+        -0.1 * sum(min(t / n, 1) if n else 1 for t in range(20)) for n in lengths
+    ]
+    np.testing.assert_allclose(run(lengths), expected, rtol=1e-5)
+
+
 # Fractions of a whole that is an array, or are arrays.
 
 
@@ -370,6 +405,14 @@ def test_a_schedule_made_of_others_names_the_one_that_gives_no_number(bad, said)
             s(7)
         text = rf"^{call}\(.*: {name} must give one .*{said}"
         assert re.search(text, str(caught.value)), caught.value
+
+
+def test_a_transformation_says_whose_schedule_gives_no_number():
+    tx = gradtx.chain(gradtx.trace(0.9), gradtx.sgd(linear_warmup(lambda t: None, 10)))
+    with pytest.raises(TypeError, match=r"^linear_warmup\(.*schedule must") as caught:
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    (note,) = caught.value.__notes__
+    assert note.startswith("This was raised by scale_by_schedule(linear_warmup(")
 
 
 def test_a_traced_share_is_refused_by_name():

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from gradtx.numerics import is_real
 from gradtx.schedules.lengths import progress
-from gradtx.values import Misfit, Value, brief, is_number, naming, recorded, wrong_type
+from gradtx.values import Misfit, Value, brief, is_number, recorded, wrong_type
 from gradtx.values.arguments import is_arraylike, is_zero
 
 P = ParamSpec("P")
@@ -40,8 +40,13 @@ class Schedule(Value):
         """
         whole = jnp.issubdtype(jnp.result_type(count), jnp.integer)
         count = jnp.asarray(count, int if whole else float)
-        with naming(self):
+        try:
             value = at(self._made, count, "a schedule")
+        except Misfit as misfit:
+            error = misfit.named(self)
+            # A transformation that it is a hyperparameter of may add its own name.
+            error.is_explained = False  # type: ignore[attr-defined]
+            raise error from None
         return jnp.broadcast_to(value, count.shape)
 
 

@@ -105,7 +105,7 @@ def steps_of(length: Any, whole: Any) -> Any:
         return length
     if is_number(length) and is_number(whole):
         return min(max(1, share(length, whole)), whole)
-    if not is_number(length) and _is_integer(length):
+    if not is_number(length) and is_whole(length):
         return length
     steps = jnp.maximum(share(length, whole), 1)
     steps = jnp.minimum(steps, jnp.asarray(whole, float))
@@ -151,7 +151,7 @@ def margin(count: jax.Array, boundary: Any) -> jax.Array:
         first = math.ceil(boundary)
         early = first - boundary
         return count - first if early == 0 else _float(count - first) + early
-    if _is_integer(boundary):
+    if is_whole(boundary, count.dtype):
         return count - boundary.astype(count.dtype)
     boundary = _float(boundary)
     first = jnp.ceil(jnp.minimum(boundary, BELOW_2_31))  # none reaches what is beyond
@@ -175,7 +175,7 @@ def capped(count: jax.Array, boundary: Any) -> jax.Array:
     if is_number(boundary):
         beyond = boundary > jnp.iinfo(count.dtype).max
         return count if beyond else jnp.minimum(count, math.floor(boundary))
-    if not _is_integer(boundary):
+    if not is_whole(boundary, count.dtype):
         boundary = jnp.floor(jnp.minimum(_float(boundary), BELOW_2_31))
     return jnp.minimum(count, boundary.astype(count.dtype))
 
@@ -190,9 +190,9 @@ def progress(count: jax.Array, length: Any, begin: Any = 0) -> tuple[Any, Any]:
         return 1.0, 0.0
     if is_zero(length) and is_zero(begin):
         return 0.0, 1.0
-    at_end = _float(reached(count, begin))
     if is_zero(length):
-        return 1 - at_end, at_end
+        gone = _float(reached(count, begin))
+        return 1 - gone, gone
     done = since(count, begin)
     if not (_is_integer(done) and is_whole(length, done.dtype)):
         done, length = _float(done), _float(length)
@@ -206,7 +206,7 @@ def progress(count: jax.Array, length: Any, begin: Any = 0) -> tuple[Any, Any]:
     endless = jnp.isinf(length)
     constant = endless | (length == 0)
     whole = jnp.where(constant, jnp.ones_like(length), length)
-    gone = jnp.where(endless, jnp.zeros_like(at_end), at_end)
+    gone = _float(reached(count, begin) & ~endless)
     left = jnp.where(constant, 1 - gone, fraction(whole - done, whole))
     return left, jnp.where(constant, gone, fraction(done, whole))
 
@@ -236,18 +236,18 @@ def cycles(count: jax.Array, period: Any) -> tuple[jax.Array, jax.Array]:
         if period > LAST_STEP or period == 0:
             return jnp.zeros_like(count), count if period else jnp.zeros_like(count)
         return _cycles_of_a_ratio(count, period)
-    if not is_number(period) and _is_integer(period) and _is_integer(count):
+    if _is_integer(count) and is_whole(period, count.dtype):
         return _cycles_of_integers(count, period.astype(count.dtype))
-    index, passed = _cycles_of_floats(_float(count), jnp.asarray(period, float))
+    length = jnp.asarray(period, float)
+    index, passed = _cycles_of_floats(_float(count), length)
     if is_number(period) or not _is_integer(count):
         return index, passed
     # A whole period, though a float, is as exact as an integer.
-    floor = jnp.floor(jnp.minimum(period, BELOW_2_31))
-    exact = _cycles_of_integers(count, floor.astype(count.dtype))
-    whole = floor == period
-    return jnp.where(whole, _float(exact[0]), index), jnp.where(
-        whole, _float(exact[1]), passed
-    )
+    floor = jnp.floor(jnp.minimum(length, BELOW_2_31))
+    whole, begun = _cycles_of_integers(count, floor.astype(count.dtype))
+    exact = floor == length
+    index = jnp.where(exact, _float(whole), index)
+    return index, jnp.where(exact, _float(begun), passed)
 
 
 def _cycles_of_integers(count: Any, period: Any) -> tuple[jax.Array, jax.Array]:
@@ -295,7 +295,7 @@ def is_whole(length: Any, dtype: Any = np.int32) -> bool:
     """Whether integers of a type hold a length."""
     if is_number(length):
         return isinstance(length, int) and length <= jnp.iinfo(dtype).max
-    return _is_integer(length)
+    return _is_integer(length) and np.can_cast(length.dtype, dtype)
 
 
 def _is_integer(x: Any) -> bool:

@@ -72,7 +72,7 @@ def explain(error: BaseException, who: object, place: object = None) -> None:
     """
     if isinstance(error, Misfit):
         raise error.named(who, place) from None
-    if isinstance(error, Exception) and not hasattr(error, "is_explained"):
+    if isinstance(error, Exception) and not getattr(error, "is_explained", False):
         where = "" if place is None else f", on {place}"
         error.add_note(shortened(f"This was raised by {who}{where}."))
         error.is_explained = True  # type: ignore[attr-defined]
