@@ -10,7 +10,7 @@ from gradtx.inspection.missing_counts import Missing, agree
 from gradtx.inspection.parts import place_of
 from gradtx.numerics import wide_dtype
 from gradtx.trees.flat import Path
-from gradtx.values import Misfit, Value
+from gradtx.values import Misfit, Value, is_number
 
 # By the names of our states: what Optax calls theirs, and what it calls their fields.
 CLASSES = {
@@ -37,17 +37,17 @@ def translated(
         return dict(found)
     dropped, renamed = DROPPED.get(name, set()), RENAMED.get(name, {})
     fields = {renamed.get(n, n): x for n, x in found.items() if n not in dropped}
-    return MEANINGS.get(name, _same)(fields, path, tx)
+    return MEANINGS.get(name, _same)(like, fields, path, tx)
 
 
 Fields = dict[str, Any]
 
 
-def _same(fields: Fields, path: Path, tx: Any) -> Fields:
+def _same(like: Any, fields: Fields, path: Path, tx: Any) -> Fields:
     return fields
 
 
-def _sums(fields: Fields, path: Path, tx: Any) -> Fields:
+def _sums(like: Any, fields: Fields, path: Path, tx: Any) -> Fields:
     """Optax accumulates the mean of a cycle's gradients, not their sum."""
     if "acc_weight" in fields or not {"mini_step", "acc_grads"} <= fields.keys():
         return fields
@@ -71,7 +71,7 @@ def _sums(fields: Fields, path: Path, tx: Any) -> Fields:
     return {**fields, "acc_grads": sums, "acc_weight": n.astype(float)}
 
 
-def _one_count(fields: Fields, path: Path, tx: Any) -> Fields:
+def _one_count(like: Any, fields: Fields, path: Path, tx: Any) -> Fields:
     """Optax counts for each mean."""
     count = fields.get("count")
     other = fields.pop("count_m2", count)
@@ -83,7 +83,7 @@ def _one_count(fields: Fields, path: Path, tx: Any) -> Fields:
     return fields
 
 
-def _begun(fields: Fields, path: Path, tx: Any) -> Fields:
+def _begun(like: Any, fields: Fields, path: Path, tx: Any) -> Fields:
     """Optax keeps whether there was no gradient yet, not how many there were."""
     initial = fields.pop("is_initial_step", None)
     if initial is None:
@@ -94,7 +94,7 @@ def _begun(fields: Fields, path: Path, tx: Any) -> Fields:
     return {**fields, "count": count}
 
 
-def _of_adan(fields: Fields, path: Path, tx: Any) -> Fields:
+def _of_adan(like: Any, fields: Fields, path: Path, tx: Any) -> Fields:
     if "t" in fields:
         raise Misfit(
             f"{place_of(path, tx)} is Optax's, whose n is the mean square of another "
@@ -103,7 +103,22 @@ def _of_adan(fields: Fields, path: Path, tx: Any) -> Fields:
     return fields
 
 
-MEANINGS: Mapping[str, Callable[[Fields, Path, Any], Fields]] = {
+def _injected(like: Any, fields: Fields, path: Path, tx: Any) -> Fields:
+    """Optax injects what is no hyperparameter here, and has not all of ours: of both
+    the call says what they are."""
+    stored = fields.get("hyperparams")
+    if not isinstance(stored, Mapping) or not isinstance(tx, Value):
+        return fields
+    said, ours = tx.arguments, like.hyperparams
+    hyperparams = {n: x for n, x in stored.items() if n in ours or n not in said}
+    for name in ours.keys() - stored.keys():
+        if is_number(said.get(name)):
+            hyperparams[name] = said[name]
+    return {**fields, "hyperparams": hyperparams}
+
+
+MEANINGS: Mapping[str, Callable[[Any, Fields, Path, Any], Fields]] = {
+    "InjectHyperparamsState": _injected,
     "MultiStepsState": _sums,
     "ScaleByAdanState": _of_adan,
     "ScaleByAdemamixState": _one_count,

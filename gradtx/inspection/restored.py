@@ -190,25 +190,30 @@ def _leaf(like: jax.ShapeDtypeStruct, given: Any, place: str) -> jax.Array:
     if not array or shape_of(given) != like.shape:
         raise Misfit(f"{place} is {_form(given)}; expected {expected}.")
     if number:
-        whole = isinstance(given, int) and is_inexact(like.dtype)
-        given = np.asarray(given, like.dtype if whole else jnp.result_type(type(given)))
+        whole = isinstance(given, int)  # of any size
+        given = np.asarray(given, None if whole else jnp.result_type(type(given)))
     if given.dtype == like.dtype:
         return jnp.asarray(given)
     if not _fits(given, like.dtype):
         raise Misfit(
             f"{place} is {_form(given)}, which would lose digits; expected {expected}."
         )
-    return jnp.asarray(given).astype(like.dtype)
+    return jnp.asarray(given, like.dtype)
 
 
 def _fits(given: Any, dtype: Any) -> bool:
     """Whether values of this array stay what they are in another dtype."""
-    if is_inexact(dtype) and is_inexact(given.dtype):
+    if is_inexact(given.dtype):
         return bool(jnp.promote_types(given.dtype, dtype) == dtype)
-    whole = all(jnp.issubdtype(d, jnp.integer) for d in (given.dtype, dtype))
+    whole = jnp.issubdtype(given.dtype, jnp.integer)
     if not whole or isinstance(given, jax.core.Tracer):
-        return whole
-    values, allowed = np.asarray(given), jnp.iinfo(dtype)
+        return bool(whole and jnp.issubdtype(dtype, jnp.integer))
+    values = np.asarray(given)
+    if is_inexact(dtype):
+        return bool((values.astype(dtype).astype(float) == values.astype(float)).all())
+    if not jnp.issubdtype(dtype, jnp.integer):
+        return False
+    allowed = jnp.iinfo(dtype)
     return bool(((values >= allowed.min) & (values <= allowed.max)).all())
 
 
