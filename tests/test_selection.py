@@ -1,12 +1,18 @@
 """Selectors, and the transformations that act on some leaves and not on others."""
 
+import collections
+import typing
+from typing import Any
+
 import equinox as eqx
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import nnx
+from flax.core import FrozenDict
 
 import gradtx
 from gradtx import by_path, everything_but, matrices, vectors
@@ -225,10 +231,16 @@ REFUSED = [
     (lambda: gradtx.partition([gradtx.adam(0.1)], matrices), "transforms must be a mapping"),
     (lambda: gradtx.partition({"a": 3}, matrices), r"partition: transforms\['a'\] is 3"),
     (lambda: gradtx.masked(gradtx.adam(0.1), {"encoder": True}).init(PARAMS), r"params\['head'\]\['bias'\] has no counterpart in mask"),
-    (lambda: gradtx.masked(gradtx.adam(0.1), {"encoder": 1, "head": True}).init(PARAMS), r"mask\['encoder'\]\[0\]\['bias'\] is 1; expected True or False"),
+    (lambda: gradtx.masked(gradtx.adam(0.1), {"encoder": 2, "head": True}).init(PARAMS), r"mask\['encoder'\]\[0\]\['bias'\] is 2; expected True or False"),
     (lambda: gradtx.masked(gradtx.adam(0.1), lambda path, leaf: "yes").init(PARAMS), r"mask\['encoder'\]\[0\]\['bias'\] is 'yes'"),
     (lambda: gradtx.partition({"a": gradtx.adam(0.1)}, {"encoder": "a", "head": "z"}).init(PARAMS), r"partition\(.*\): \['head'\]\['bias'\] has the label 'z'; the labels of transforms are 'a'"),
-    (lambda: gradtx.partition({"a": gradtx.adam(0.1)}, {"encoder": "a"}).init(PARAMS), r"params\['head'\]\['bias'\] has no counterpart"),
+    (lambda: gradtx.partition({"a": gradtx.adam(0.1)}, {"encoder": "a"}).init(PARAMS), r"params\['head'\]\['bias'\] has no counterpart in labels"),
+    (lambda: gradtx.partition({"a": gradtx.adam(0.1)}, {"encoder": "a", "head": "a", "tail": "a"}).init(PARAMS), r"labels\['tail'\] has no counterpart in params"),
+    (lambda: gradtx.partition({"a": gradtx.adam(0.1)}, lambda path, leaf: ["a"]).init(PARAMS), r"\['encoder'\]\[0\]\['bias'\] has the label \['a'\], of type list; expected a"),
+    (lambda: gradtx.partition({"a": gradtx.adam(0.1)}, {"encoder": jnp.ones(1), "head": "a"}).init(PARAMS), r"\['encoder'\]\[0\]\['bias'\] has the label jnp.array.*; expected a"),
+    (lambda: gradtx.partition({"a": gradtx.adam(0.1)}, {"*": "a"}).init(PARAMS), r"Patterns go into by_path"),
+    (lambda: gradtx.masked(gradtx.adam(0.1), [("*", True)]).init(PARAMS), r"Patterns go into by_path"),
+    (lambda: gradtx.partition({"a": gradtx.adam(0.1), True: gradtx.adam(0.1)}, "a"), "labels of one type"),
 ]  # fmt: skip
 
 
@@ -236,6 +248,105 @@ REFUSED = [
 def test_wrong_selections_are_refused(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+class Flat(collections.abc.Mapping):
+    """A mapping that JAX knows as a node without keys, as old ones of Haiku's."""
+
+    def __init__(self, items):
+        self.items_ = items
+
+    def __getitem__(self, key):
+        return self.items_[key]
+
+    def __iter__(self):
+        return iter(self.items_)
+
+    def __len__(self):
+        return len(self.items_)
+
+
+jax.tree_util.register_pytree_node(
+    Flat,
+    lambda x: (tuple(x.values()), tuple(x)),
+    lambda keys, values: Flat(dict(zip(keys, values, strict=True))),
+)
+
+
+class Pair(typing.NamedTuple):
+    kernel: Any
+    bias: Any
+
+
+class Layer(eqx.Module):
+    kernel: Any
+    bias: Any
+
+
+def variables(tree):
+    return nnx.State(jax.tree.map(nnx.Param, tree))
+
+
+def net(kernel, bias):
+    return {"layer": {"kernel": kernel, "bias": bias}}
+
+
+CONTAINERS = {
+    "dict": net,
+    "FrozenDict": lambda *leaves: FrozenDict(net(*leaves)),
+    "OrderedDict": lambda kernel, bias: collections.OrderedDict(
+        layer=collections.OrderedDict(kernel=kernel, bias=bias)
+    ),
+    "State": lambda *leaves: nnx.State(net(*leaves)),
+    "Variables": lambda *leaves: variables(net(*leaves)),
+    "mapping": lambda *leaves: Flat({"layer": Flat(net(*leaves)["layer"])}),
+    "named tuple": lambda *leaves: {"layer": Pair(*leaves)},
+    "module": lambda *leaves: {"layer": Layer(*leaves)},
+    "boxes": lambda kernel, bias: net(nn.Partitioned(kernel, ("a", "b")), bias),
+}
+
+
+@pytest.mark.parametrize("like", CONTAINERS)
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_labels_and_masks_are_matched_by_path_in_any_container(container, like):
+    p = CONTAINERS[container](jnp.ones((2, 2)), jnp.ones(2))
+    groups = {"a": gradtx.scale(2.0), "b": gradtx.scale(3.0)}
+    transformations = [
+        gradtx.partition(groups, CONTAINERS[like]("a", "b")),
+        gradtx.partition(groups, lambda params: CONTAINERS[like]("a", "b")),
+        gradtx.chain(
+            gradtx.masked(gradtx.scale(2.0), CONTAINERS[like](True, False)),
+            gradtx.masked(gradtx.scale(3.0), CONTAINERS[like](False, True)),
+        ),
+        gradtx.chain(
+            gradtx.add_decayed_weights(1.0, CONTAINERS[like](1, 0)),
+            gradtx.add_decayed_weights(2.0, CONTAINERS[like](0, 1)),
+        ),
+    ]
+    for tx in transformations:
+        u, _ = tx.update(p, tx.init(p), p)
+        assert jax.tree.structure(u) == jax.tree.structure(p)
+        assert {x.ndim: x.item(0) for x in jax.tree.leaves(u)} == {2: 2.0, 1: 3.0}
+    with pytest.raises(ValueError, match=r"params.* has no counterpart in mask"):
+        gradtx.freeze(CONTAINERS[like](True, {"more": True})).init(p)
+
+
+def test_indices_are_matched_in_lists_tuples_and_mappings():
+    p = {"layers": [jnp.ones(1), jnp.ones(1)], "rest": {}}
+    for layers in (["a", "b"], ("a", "b"), {0: "a", 1: "b"}, {"0": "a", "1": "b"}):
+        labels = FrozenDict({"layers": layers, "rest": "a"})
+        tx = gradtx.partition({"a": gradtx.scale(2.0), "b": gradtx.scale(3.0)}, labels)
+        u, _ = tx.update(p, tx.init(p))
+        assert [x.item() for x in u["layers"]] == [2.0, 3.0]
+
+
+def test_a_slash_in_a_key_is_no_path():
+    p = {"net/linear": {"w": jnp.ones(1)}}
+    tx = gradtx.masked(gradtx.scale(2.0), FrozenDict({"net": {"linear": {"w": True}}}))
+    with pytest.raises(ValueError, match=r"params\['net/linear'\]\['w'\] has no coun"):
+        tx.init(p)
+    tx = gradtx.masked(gradtx.scale(2.0), Flat({"net/linear": True}))
+    assert tx.update(p, tx.init(p))[0]["net/linear"]["w"].item() == 2.0
 
 
 class Model(eqx.Module):

@@ -14,15 +14,17 @@ parameters; where `update` is called without them, on the updates.
 
 import fnmatch
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
 from gradtx.trees.flat import Flat, PyTree, flatten, is_joined, keystr, outline
+from gradtx.trees.paths import spread
 from gradtx.values import (
     Allowed,
+    Misfit,
     Value,
     brief,
     is_number,
@@ -56,8 +58,12 @@ def _is_selector(of_leaf: Callable[[Any], bool]) -> Callable[[Any], Any]:
     return check
 
 
-def _is_label(x: Any) -> bool:
+def _is_mark(x: Any) -> bool:
     return not hasattr(x, "dtype") or _is_bool(x)
+
+
+def _anything(x: Any) -> bool:  # labels are refused by path, where they are used
+    return True
 
 
 Mask = Annotated[
@@ -65,7 +71,7 @@ Mask = Annotated[
     Allowed(
         text="a tree of True and False, a function of (path, leaf) or of the "
         "parameters, or None for all leaves",
-        check=_is_selector(_is_label),
+        check=_is_selector(_is_mark),
         name="Mask",
     ),
 ]
@@ -73,7 +79,7 @@ Labels = Annotated[
     Any,
     Allowed(
         text="a tree of labels, or a function of (path, leaf) or of the parameters",
-        check=_is_selector(_is_label),
+        check=_is_selector(_anything),
         name="Labels",
     ),
 ]
@@ -161,7 +167,7 @@ def labels(selector: Any, params: PyTree, who: Any = "labels") -> list[Any]:
       ValueError: by path, if the selector's tree has another structure.
     """
     with naming(who):
-        return labelled(selector, params)
+        return labelled(selector, params, "labels")
 
 
 def selection(mask: Any, params: PyTree, who: Any = "mask") -> list[bool]:
@@ -180,15 +186,21 @@ def selection(mask: Any, params: PyTree, who: Any = "mask") -> list[bool]:
         return selected(mask, params)
 
 
-def labelled(selector: Any, params: PyTree) -> list[Any]:
-    """`labels`, for those who know in whose name they ask."""
+def labelled(selector: Any, params: PyTree, name: str) -> list[Any]:
+    """`labels`, for those who know in whose name they ask.
+
+    Args:
+      selector: see the head of this module.
+      params: the parameters, or anything of their structure.
+      name: what the selector is called in an error, "labels" or "mask".
+    """
     top: Any
     tops, top = jax.tree.flatten(params, is_leaf=lambda x: x is None or is_joined(x))
     if not tops:
         return []
     if any(map(is_joined, tops)):
         parts = outline(params)
-        found = labelled(outline(selector), parts)
+        found = labelled(outline(selector), parts, name)
         given = flatten(parts).unflatten(found)
         pairs = zip(tops, top.flatten_up_to(given), strict=True)
         return [y for x, ys in pairs for y in (x.common(ys) if is_joined(x) else [ys])]
@@ -198,21 +210,43 @@ def labelled(selector: Any, params: PyTree) -> list[Any]:
         return [None if x is None else selector(path, x) for path, x in pairs]
     if _is_function(selector):
         selector = selector(params)
-    prefix = flatten(selector)
-    subtrees = prefix.match(params, "mask", "params")
-    found = []
-    for label, subtree in zip(prefix.leaves, subtrees, strict=True):
-        found += [label] * len(flatten(subtree).leaves)
-    return found
+    try:
+        return spread(selector, params, name, "params")
+    except Misfit as error:
+        if not _has_patterns(selector):
+            raise
+        raise Misfit(f"{error} Patterns go into by_path(...).") from None
+
+
+def keys_of(params: PyTree, found: Sequence[Any]) -> list[Hashable]:
+    """The labels of leaves, which have to be keys of a mapping, or None.
+
+    Raises:
+      TypeError: by path, if a label is none.
+    """
+    keys: list[Hashable] = []
+    for i, label in enumerate(found):
+        key = bool(label) if _is_bool(label) else label
+        try:
+            hash(key)
+        except TypeError:
+            where = keystr(flatten(params).paths[i]) or "the parameter"
+            raise wrong_type(
+                f"{where} has the label {brief(label)}, of type "
+                f"{type(label).__name__}; expected a string, a number or another key "
+                "of a mapping."
+            ) from None
+        keys.append(key)
+    return keys
 
 
 def selected(mask: Any, params: PyTree) -> list[bool]:
     """`selection`, for those who know in whose name they ask."""
     if mask is None:
         return [True] * len(flatten(params).leaves)
-    marks, flat = labelled(mask, params), flatten(params)
+    marks, flat = labelled(mask, params, "mask"), flatten(params)
     for i, (mark, leaf) in enumerate(zip(marks, flat.leaves, strict=False)):
-        if not (_is_bool(mark) or leaf is None):
+        if not (_is_bool(mark) or leaf is None or _is_bit(mark)):
             raise wrong_type(
                 f"mask{keystr(flat.paths[i])} is {brief(mark)}; expected True or False."
             )
@@ -254,8 +288,22 @@ def required_arguments(function: Any) -> int:
     return sum(p.kind in positional and p.default is p.empty for p in parameters)
 
 
+def _has_patterns(selector: Any) -> bool:
+    """Whether it looks like rules for `by_path`: a mapping from patterns, or pairs."""
+    if isinstance(selector, Mapping):
+        return any(isinstance(key, str) and set(key) & set("*?[") for key in selector)
+    return isinstance(selector, list | tuple) and all(
+        isinstance(x, tuple | list) and len(x) == 2 and isinstance(x[0], str)
+        for x in selector
+    )
+
+
 def _takes_path_and_leaf(selector: Any) -> bool:
     return _is_function(selector) and required_arguments(selector) == 2
+
+
+def _is_bit(x: Any) -> bool:
+    return isinstance(x, int) and x in (0, 1)
 
 
 def _is_bool(x: Any) -> bool:

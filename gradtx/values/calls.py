@@ -102,7 +102,10 @@ _INIT = " A transformation is given parameters by init(params), after it is made
 
 def _is_like_parameters(value: Any) -> bool:
     """Whether it is a tree with arrays in it, as parameters are, and no array."""
-    leaves = jax.tree.leaves(value)
+    try:
+        leaves = jax.tree.leaves(value)
+    except ValueError:  # a dict whose keys cannot be sorted
+        return False
     arrays = any(isinstance(x, jax.Array | np.ndarray) for x in leaves)
     return arrays and not jax.tree_util.all_leaves([value])
 

@@ -17,7 +17,7 @@ from gradtx.core import (
 )
 from gradtx.core.pair import joint
 from gradtx.trees import flatten, keystr
-from gradtx.trees.select import Labels, labelled, only
+from gradtx.trees.select import Labels, keys_of, labelled, only
 from gradtx.values import Allowed, Misfit, brief
 from gradtx.wrappers.masked import MaskedState, Split
 
@@ -25,13 +25,14 @@ from gradtx.wrappers.masked import MaskedState, Split
 def _transforms(value: Any) -> dict[Hashable, Any]:
     if not isinstance(value, Mapping):
         raise TypeError
+    sorted(value)  # as JAX does with the keys of a dict
     return dict(value)
 
 
 Transforms = Annotated[
     Mapping[Any, GradientTransformation],
     Allowed(
-        text="a mapping from labels to gradient transformations",
+        text="a mapping from labels of one type to gradient transformations",
         check=_transforms,
         name="Transforms",
     ),
@@ -66,7 +67,7 @@ def partition(
 
     Raises:
       TypeError: if `transforms` is not a mapping to transformations.
-      ValueError: by path, from `init` and `update`, if a leaf's label has no
+      TypeError, ValueError: by path, from `init` and `update`, if a leaf's label has no
         transformation or the labels do not match the parameters.
     """
     pairs = {
@@ -75,8 +76,9 @@ def partition(
     }
 
     def marks_of(params: Params) -> dict[Hashable, list[bool]]:
-        flat, found = flatten(params), labelled(param_labels, params)
-        for i, (label, leaf) in enumerate(zip(found, flat.leaves, strict=False)):
+        found = keys_of(params, labelled(param_labels, params, "labels"))
+        flat = flatten(params)
+        for i, (label, leaf) in enumerate(zip(found, flat.leaves, strict=True)):
             if leaf is not None and label is not None and label not in pairs:
                 raise Misfit(
                     f"{keystr(flat.paths[i]) or 'the parameter'} has the label "
