@@ -388,3 +388,78 @@ def test_a_mask_of_the_parameters_is_taken_where_the_updates_are_of_another_dtyp
     g = gradtx.tree.cast(p, jnp.float32)
     u, _ = tx.update(g, tx.init(p), p)
     assert (u["a"][0], u["b"][0]) == (2.0, 1.0)
+
+
+OTHERS = {
+    "counter": jnp.arange(3),
+    "key": jax.random.key(0),
+    "table": jnp.array([True, False]),
+}
+TEXT = {"name": "relu", "flag": True, "function": jnp.tanh}
+
+
+def is_float(path, leaf):
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+FREEZING = {
+    "partition": gradtx.partition(
+        {"train": gradtx.adamw(0.1)},
+        lambda path, leaf: "train" if is_float(path, leaf) else None,
+    ),
+    "masked": gradtx.masked(gradtx.adamw(0.1), is_float),
+    "freeze": gradtx.chain(
+        gradtx.masked(gradtx.adamw(0.1), is_float),
+        gradtx.freeze(everything_but(is_float)),
+    ),
+    "selective_transform": gradtx.selective_transform(
+        gradtx.adamw(0.1), freeze_mask=everything_but(is_float)
+    ),
+    "guard": gradtx.apply_if_finite(
+        gradtx.partition(
+            {True: gradtx.adamw(0.1), False: gradtx.set_to_zero()}, is_float
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("way", FREEZING)
+def test_leaves_that_are_no_floats_can_be_frozen(way):
+    tx, p = FREEZING[way], {"w": jnp.ones(2), "rest": OTHERS}
+
+    def step(p, state):
+        g = jax.grad(lambda p: jnp.sum(p["w"] ** 2), allow_int=True)(p)
+        u, state = tx.update(g, state, p)
+        return gradtx.apply_updates(p, u), state
+
+    for do in (step, jax.jit(step)):
+        new, state = do(p, tx.init(p))
+        new, state = do(new, state)
+        assert jax.tree.structure(state) == jax.tree.structure(tx.init(p))
+        np.testing.assert_allclose(new["w"], 0.8, rtol=1e-3)
+        assert jax.tree.all(
+            jax.tree.map(lambda a, b: (a == b).all(), new["rest"], OTHERS)
+        )
+
+
+@pytest.mark.parametrize("way", ["partition", "masked", "freeze"])
+@pytest.mark.parametrize("gradient", ["none", "zero"])
+def test_frozen_leaves_may_be_anything(way, gradient):
+    tx, p = FREEZING[way], {"w": jnp.ones(2), "rest": OTHERS | TEXT}
+    zeros = {"counter": jnp.zeros(3, jnp.int32)} if gradient == "zero" else {}
+    g = {"w": jnp.ones(2), "rest": dict.fromkeys(p["rest"]) | zeros}
+    u, _ = tx.update(g, tx.init(p), p)
+    new = gradtx.apply_updates(p, u)
+    assert new["rest"]["counter"].tolist() == [0, 1, 2]
+    assert {name: new["rest"][name] for name in TEXT} == TEXT
+
+
+def test_an_integer_is_not_truncated():
+    p = {"n": jnp.arange(3), "w": jnp.ones(3)}
+    whole = gradtx.apply_updates(p, {"n": jnp.ones(3, jnp.int32), "w": None})
+    assert whole["n"].tolist() == [1, 2, 3]
+    for bad in (jnp.full(3, 0.5), np.ones(3), jnp.ones(3, bool)):
+        with pytest.raises(TypeError, match=r"updates\['n'\] is .*, but params\['n'\]"):
+            gradtx.apply_updates(p, {"n": bad, "w": None})
+    with pytest.raises(TypeError, match=r"params\['k'\] is an array of key"):
+        gradtx.apply_updates({"k": jax.random.key(0)}, {"k": jnp.ones(())})

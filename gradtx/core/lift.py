@@ -265,7 +265,8 @@ class OnTrees:
         for i in acted:
             adapted(self.rule, flat.paths[i], self.rule.update)
         ps, p_places = parameters_beside(flat, params, places[2])
-        like = jax.tree.map(_type, updates if params is None else params)
+        given = flat.unflatten(flat.leaves) if params is None else params
+        like = jax.tree.map(_type, given)
         made = jax.eval_shape(self.rule.init, like)
         check_fields(state, made)
         held = []
@@ -283,8 +284,9 @@ class OnTrees:
         p_tree = None
         if self.rule.takes_params and params is not None:
             p_tree = only(flat, p_places, there)
-        inputs, structure = jax.tree.flatten((places[0], held, p_tree))
-        outputs = jax.tree.leaves((places[0], held))
+        g_tree = only(flat, flatten(places[0]).leaves, there)
+        inputs, structure = jax.tree.flatten((g_tree, held, p_tree))
+        outputs = jax.tree.leaves((g_tree, held))
         dtypes = tuple(out_dtype(flat.leaves[i], ps[i]) for i in acted)
         on_tree = functools.partial(act, self.rule.body)
         how = How(structure, dtypes, type(made))

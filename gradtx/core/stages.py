@@ -14,7 +14,7 @@ from gradtx.core.precision import dtype_within, narrow
 from gradtx.core.roles import is_slot, slots_of
 from gradtx.core.rule import Body, Rule
 from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
-from gradtx.numerics.dtypes import are_in, in_dtype
+from gradtx.numerics.dtypes import are_in, in_dtype, is_float0
 from gradtx.numerics.xla import in_common
 from gradtx.trees import Leaf, PyTree
 from gradtx.values.errors import explain
@@ -96,7 +96,7 @@ def opened(updates: PyTree, state: State, params: PyTree, marks: Marks) -> Call:
     found: list[Any] = []
     for i, x in enumerate(leaves):
         if isinstance(x, float | int | complex | np.ndarray | np.generic):
-            leaves[i] = x = jnp.asarray(x)
+            leaves[i] = x = x if is_float0(x) else jnp.asarray(x)
         found.append(x.aval if isinstance(x, jax.Array) else type(x))
     traced = any(isinstance(x, jax.core.Tracer) for x in leaves)
     types = (structure, tuple(found), marks, traced)

@@ -32,6 +32,17 @@ def is_inexact(dtype: DTypeLike) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
+def is_numeric(x: Any) -> bool:
+    """Whether it is a number, or an array of numbers: no boolean, key or string."""
+    dtype = getattr(x, "dtype", type(x) if is_python(x) else bool)
+    return bool(jnp.issubdtype(dtype, jnp.number))
+
+
+def is_float0(x: Any) -> bool:
+    """Whether it is what `jax.grad` gives where there can be no gradient."""
+    return bool(getattr(x, "dtype", None) == jax.dtypes.float0)
+
+
 @functools.cache
 def is_real(dtype: DTypeLike) -> bool:
     """Whether the dtype is one of integers or floats."""

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from gradtx.numerics import as_array, wide_dtype, widen
-from gradtx.numerics.dtypes import in_dtype, is_inexact
-from gradtx.trees.flat import flatten, map_matching
-from gradtx.values import naming
+from gradtx.numerics.dtypes import in_dtype, is_float0, is_inexact, is_numeric
+from gradtx.trees.flat import Flat, flatten, keystr, map_matching
+from gradtx.values import naming, wrong_type
 
 
 def apply_updates(params: Any, updates: Any) -> Any:
@@ -18,20 +18,51 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
     Args:
       params: a tree of arrays.
-      updates: a tree of the same structure and shapes; where it has None, the
-        parameter stays as it is.
+      updates: a tree of the same structure and shapes; where it has None, or float0,
+        the parameter stays as it is.
 
     Raises:
+      TypeError: by path, where a parameter is no number, or is an integer and its
+        update is none.
       ValueError: by path, where structures or shapes differ.
     """
     with naming("apply_updates"):
         flat = flatten(updates)
         ps, out = flat.match(params, "updates", "params"), []
         for i, (u, p) in enumerate(zip(flat.leaves, ps, strict=True)):
-            if u is not None:
-                flat.check_shape(i, u, p, "updates", "params")
-            out.append(p if u is None else _mixed(_plus, p, u))
+            if u is None or is_float0(u):
+                out.append(p)
+                continue
+            _check_numbers(flat, i, u, p)
+            flat.check_shape(i, u, p, "updates", "params")
+            out.append(_mixed(_plus, p, u))
         return flat.unflatten(out)
+
+
+def _check_numbers(flat: Flat, i: int, u: Any, p: Any) -> None:
+    """Refuse an update that would be truncated, or that is for no number."""
+    known = (
+        isinstance(p, jax.Array) and is_inexact(p.dtype) and isinstance(u, jax.Array)
+    )
+    if known or not jax.tree_util.all_leaves([p]):
+        return
+    numbers = is_numeric(p) and is_numeric(u)
+    if not numbers or (_is_integer(p) and not _is_integer(u)):
+        where = keystr(flat.paths[i])
+        raise wrong_type(
+            f"updates{where} is {_kind(u)}, but params{where} is {_kind(p)}, which "
+            "stays as it is only where the update is None. freeze and partition leave "
+            "it out."
+        )
+
+
+def _is_integer(x: Any) -> bool:
+    return not is_inexact(as_array(x).dtype)
+
+
+def _kind(x: Any) -> str:
+    dtype = getattr(x, "dtype", None)
+    return f"of type {type(x).__name__}" if dtype is None else f"an array of {dtype}"
 
 
 def incremental_update(new_tensors: Any, old_tensors: Any, step_size: ArrayLike) -> Any:
