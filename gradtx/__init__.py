@@ -52,7 +52,9 @@ from gradtx.optimizers import *
 from gradtx.regularizers import *
 from gradtx.schedules import *
 from gradtx.transforms import *
-from gradtx.trees.select import by_path, everything_but, matrices, vectors
+from gradtx.trees.batch_axes import per_layer
+from gradtx.trees.rules import by_path
+from gradtx.trees.select import everything_but, matrices, vectors
 from gradtx.trees.update import apply_updates, incremental_update, periodic_update
 from gradtx.values.arguments import Decay, Hyper, LearningRate, NonNegative
 from gradtx.values.parsing import from_dict, parse, to_dict
@@ -101,6 +103,7 @@ __all__ = [
     "by_path",
     "everything_but",
     "matrices",
+    "per_layer",
     "vectors",
     # numerics
     "abs_sq",

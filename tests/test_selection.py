@@ -1,6 +1,9 @@
 """Selectors, and the transformations that act on some leaves and not on others."""
 
 import collections
+import json
+import pickle
+import re
 import typing
 from typing import Any
 
@@ -13,6 +16,7 @@ import optax
 import pytest
 from flax import nnx
 from flax.core import FrozenDict
+from jax.sharding import PartitionSpec as P
 
 import gradtx
 from gradtx import by_path, everything_but, matrices, vectors
@@ -96,6 +100,90 @@ def test_a_pattern_that_matches_nothing_is_refused():
         by_path()
     with pytest.raises(TypeError, match="3 is not a string"):
         by_path(3)
+
+
+RULES = [("encoder/*", "slow"), (re.compile("bias|scale$"), "plain"), ("*", None)]
+
+
+@pytest.mark.parametrize(
+    "rules", [RULES, tuple(RULES), [list(r) for r in RULES], dict(RULES)]
+)
+def test_the_first_rule_that_fits_gives_the_label(rules):
+    selector = by_path(rules)
+    labels = gradtx.tree.labels(selector, PARAMS)
+    assert labels == ["slow", "slow", None, "plain", None, "plain"]
+    tx = gradtx.partition(
+        {"slow": gradtx.scale(0.5), "plain": gradtx.scale(2)}, selector
+    )
+    u, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+    assert u["encoder"][0]["kernel"].item(0) == 0.5
+    assert u["head"]["bias"].item(0) == 2.0
+    assert u["head"]["kernel"].item(0) == 0.0
+    assert gradtx.parse(repr(tx)) == tx
+    assert gradtx.from_dict(json.loads(json.dumps(gradtx.to_dict(tx)))) == tx
+    assert pickle.loads(pickle.dumps(tx)) == tx
+
+
+def test_rules_of_booleans_are_a_mask():
+    mask = by_path([("*/bias", False), (re.compile(r"^head/"), True), ("*", False)])
+    assert chosen(mask) == {"head/kernel", "head/scale"}
+    assert chosen(everything_but(mask)) == {"encoder/0/kernel"} | BIASES
+    tx = gradtx.add_decayed_weights(1.0, mask=mask)
+    u, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS)
+    assert u["head"]["kernel"].item(0) == 1.5
+    assert u["head"]["bias"].item(0) == 0.5
+
+
+def multipliers(rules, step=0, **kwargs):
+    tx = gradtx.scale_by_rules(rules, **kwargs)
+    state = tx.init(PARAMS)
+    for _ in range(step + 1):
+        u, state = tx.update(PARAMS, state, PARAMS)
+    flat = jax.tree_util.tree_leaves_with_path(u)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): x.item(0)
+        for path, x in flat
+    }
+
+
+def test_multipliers_by_ordered_rules():
+    rules = [
+        ("encoder/*", jnp.float32(0.5)),
+        ("*/bias", 0.0),
+        (re.compile("scale"), lambda step: jnp.where(step > 0, 4.0, 3.0)),
+        ("*", 2),
+    ]
+    expected = {
+        "encoder/0/kernel": 0.5,
+        "encoder/0/bias": 0.5,
+        "head/bias": 0.0,
+        "head/scale": 4.0,
+        "head/kernel": 2.0,
+    }
+    assert multipliers(rules, step=1) == expected
+    assert multipliers(dict(rules), step=1) == expected
+    assert multipliers(rules[:-1], step=1, default=2.0) == expected
+    depth = [(f"encoder/{i}/*", 0.5 ** (3 - i)) for i in range(3)]
+    assert multipliers([*depth, ("*", 1.0)])["encoder/0/kernel"] == 0.125
+    both = [("a", 1.0), (re.compile("a"), 2.0)]
+    assert multipliers(both, default=1.0)["head/bias"] == 2.0
+    assert multipliers([("head/*", None), ("*", 1.0)])["head/bias"] == 0.0
+
+
+def test_what_no_rule_fits_is_refused_by_path():
+    tx = gradtx.scale_by_rules([("encoder/*", 0.1), ("*/bias", 1.0)])
+    with pytest.raises(ValueError, match="has no rule for head/kernel, head/scale"):
+        tx.init(PARAMS)
+    tx = gradtx.masked(gradtx.scale_by_rules([("*/bias", 1.0)]), by_path("*/bias"))
+    tx.init(PARAMS)
+    with pytest.raises(TypeError, match="rules must be a list of pairs"):
+        gradtx.scale_by_rules("*")
+    with pytest.raises(TypeError, match="3 is not a string"):
+        gradtx.scale_by_rules([(3, 1.0)])
+    with pytest.raises(TypeError, match=r"label of 'a' is \[1\]; expected"):
+        by_path({"a": [1]})
+    with pytest.raises(ValueError, match="one pattern or more"):
+        by_path({})
 
 
 def inner_state(tx):
@@ -388,6 +476,86 @@ def test_a_mask_of_the_parameters_is_taken_where_the_updates_are_of_another_dtyp
     g = gradtx.tree.cast(p, jnp.float32)
     u, _ = tx.update(g, tx.init(p), p)
     assert (u["a"][0], u["b"][0]) == (2.0, 1.0)
+
+
+SCANNED = {
+    "embed": jnp.ones((7, 4)),
+    "layers": {"norm": jnp.ones((3, 4)), "kernel": jnp.ones((3, 4, 2))},
+    "norm": jnp.ones(4),
+}
+NAMES = {
+    "embed": ("in", "out"),
+    "layers": {"norm": ("layers", "out"), "kernel": ("in", "layers", "out")},
+    "norm": ("out",),
+}
+
+
+def boxed(box):
+    return {
+        "embed": box(SCANNED["embed"], NAMES["embed"]),
+        "layers": {n: box(x, NAMES["layers"][n]) for n, x in SCANNED["layers"].items()},
+        "norm": SCANNED["norm"],
+    }
+
+
+def variable(x, names):
+    with nnx.use_eager_sharding(False):
+        return nnx.Param(x, out_sharding=names)
+
+
+@pytest.mark.parametrize(
+    ("batch", "params"),
+    [
+        (({"layers/*": 1},), SCANNED),
+        (([("embed", 0), ("*layers/*", 1)],), SCANNED),
+        (("layers", NAMES), SCANNED),
+        ((["time", "layers"], NAMES), SCANNED),
+        (("layers", jax.tree.map(lambda n: P(*n), NAMES, is_leaf=lambda x: isinstance(x, tuple))), SCANNED),
+        (("layers",), boxed(nn.Partitioned)),
+        (("layers",), boxed(nn.LogicallyPartitioned)),
+        (("layers",), boxed(variable)),
+        (("layers", FrozenDict(NAMES)), boxed(nn.Partitioned)),
+    ],
+)  # fmt: skip
+def test_batch_axes_are_no_axes_of_a_layer(batch, params):
+    def of(selector):
+        return {path.removesuffix("/value") for path in chosen(selector, params)}
+
+    assert of(matrices) == {"embed", "layers/norm", "layers/kernel"}
+    assert of(gradtx.per_layer(matrices, *batch)) == {"embed", "layers/kernel"}
+    assert of(gradtx.per_layer(vectors, *batch)) == {"norm", "layers/norm"}
+    others = gradtx.per_layer(everything_but(matrices), *batch)
+    assert of(others) == {"norm", "layers/norm"}
+
+
+def test_what_is_decayed_is_described():
+    mask = gradtx.per_layer(matrices, {"layers/*": 1})
+    tx = gradtx.chain(
+        gradtx.add_decayed_weights(0.1, mask),
+        gradtx.add_regularizer(gradtx.l2(0.1, vectors)),
+        gradtx.masked(gradtx.scale_by_adam(), everything_but(mask)),
+    )
+    assert gradtx.parse(repr(tx)) == tx
+    description = gradtx.describe(tx, SCANNED)
+    leaves = [part.leaves for part in description.parts]
+    assert leaves[1:3] == [("embed", "layers/kernel"), ("norm",)]
+    assert leaves[-1] == ("layers/norm", "norm")
+    assert description.parts[1].parameters == 7 * 4 + 3 * 4 * 2
+    assert ", on 4: norm" in str(description)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: gradtx.per_layer(matrices, {}), "batch_axes must be one axis or more"),
+    (lambda: gradtx.per_layer(matrices, 1), "batch_axes must be the name of an axis"),
+    (lambda: gradtx.per_layer(matrices, {"*": -1}), r"batch_axes\['\*'\] must be a whole"),
+    (lambda: gradtx.per_layer(matrices, {"decoder/*": 1}), "no leaf has the batch axes"),
+    (lambda: gradtx.per_layer(matrices, {"*": 2}), r"params\['norm'\] of shape \(4,\) has no"),
+    (lambda: gradtx.per_layer(matrices, "layers"), r"nobody named the axes of params\['embed'\]"),
+    (lambda: gradtx.per_layer(matrices, "layers", {"embed": ("a",)}), "counterpart in axis_names"),
+])  # fmt: skip
+def test_wrong_batch_axes_are_refused(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        gradtx.adamw(0.1, mask=make()).init(SCANNED)
 
 
 OTHERS = {

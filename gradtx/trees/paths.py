@@ -58,7 +58,7 @@ def _by_path(top: Flat, flat: Flat, prefix_name: str, name: str) -> list[Any]:
 
 def _names(flat: Flat) -> list[Names]:
     """The path of each leaf by names: a field, a key and an index are alike."""
-    return _named(_paths(flat))
+    return _named(paths_of(flat))
 
 
 def _named(paths: Sequence[Path]) -> list[Names]:
@@ -90,7 +90,7 @@ def _name(key: Any) -> Hashable:
     return key  # of a node that does not name its children
 
 
-def _paths(flat: Flat) -> Sequence[Path]:
+def paths_of(flat: Flat) -> Sequence[Path]:
     """The paths, also through mappings that JAX knows as nodes without keys."""
     if not any(isinstance(k, FlattenedIndexKey) for path in flat.paths for k in path):
         return flat.paths
@@ -116,7 +116,8 @@ def _empty(tree: PyTree) -> set[Names]:
     """The paths of the containers that hold nothing."""
 
     def is_empty(x: Any) -> bool:
-        return jax.tree.structure(x).num_leaves == 0
+        structure: Any = jax.tree.structure(x)
+        return bool(structure.num_leaves == 0)
 
     found = jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_empty)
     return set(_named([path for path, _ in found]))

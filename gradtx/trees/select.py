@@ -12,7 +12,6 @@ dtypes, but not at values: it is evaluated when `init` and `update` are traced, 
 parameters; where `update` is called without them, on the updates.
 """
 
-import fnmatch
 import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Annotated, Any
@@ -30,7 +29,6 @@ from gradtx.values import (
     is_number,
     naming,
     recorded,
-    refuse,
     wrong_type,
 )
 
@@ -86,56 +84,16 @@ Labels = Annotated[
 
 
 def matrices(params: PyTree) -> PyTree:
-    """Select the leaves of two axes or more: the weights of layers and convolutions."""
-    return jax.tree.map(lambda p: _axes(p) >= 2, params)
+    """Select the leaves of two axes or more: the weights of layers and convolutions.
+
+    Of layers that are stacked, `per_layer(matrices, {"layers/*": 1})` selects these.
+    """
+    return jax.tree.map(lambda p: axes_of(p) >= 2, params)
 
 
 def vectors(params: PyTree) -> PyTree:
     """Select the leaves of one axis or none: biases, and the scales of norms."""
-    return jax.tree.map(lambda p: 0 <= _axes(p) < 2, params)
-
-
-@selector
-def by_path(*globs: str) -> Callable[[PyTree], PyTree]:
-    """Select the leaves whose path matches one of the patterns.
-
-    The path of a leaf is its keys, fields and indices joined by "/", as in
-    "encoder/layers/0/kernel". A `*` stands for any text, also across a "/", `?` for a
-    character and `[ab]` for one of these. The `/value` that Flax NNX appends to the
-    path of a variable may be left out.
-
-    Args:
-      *globs: one or more patterns, such as "*/kernel" or "head/*". Case matters.
-
-    Raises:
-      TypeError: if a pattern is not a string.
-      ValueError: if there is no pattern; when it is applied, if no path matches any.
-    """
-    if not globs:
-        raise refuse("globs", (), "one pattern or more")
-    for glob in globs:
-        if not isinstance(glob, str):
-            raise wrong_type(f"{brief(glob)} is not a string.")
-
-    def matches(path: Any) -> bool:
-        names = {jax.tree_util.keystr(path, simple=True, separator="/")}
-        if path and path[-1] == jax.tree_util.GetAttrKey("value"):
-            names.add(jax.tree_util.keystr(path[:-1], simple=True, separator="/"))
-        return any(fnmatch.fnmatchcase(n, glob) for n in names for glob in globs)
-
-    def select(params: PyTree) -> PyTree:
-        flat = flatten(params)
-        marks = [matches(path) for path in flat.paths]
-        if marks and not any(marks):
-            paths = [
-                jax.tree_util.keystr(p, simple=True, separator="/") for p in flat.paths
-            ]
-            shown = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
-            patterns = ", ".join(map(brief, globs))
-            raise ValueError(f"by_path({patterns}) matches no leaf; there are {shown}.")
-        return _holed(flat, marks)
-
-    return select
+    return jax.tree.map(lambda p: 0 <= axes_of(p) < 2, params)
 
 
 @selector
@@ -150,7 +108,7 @@ def everything_but(*selectors: Any) -> Callable[[PyTree], PyTree]:
         flat = flatten(params)
         chosen = [selected(s, params) for s in selectors]
         marks = [not any(column) for column in zip(*chosen, strict=True)]
-        return _holed(flat, marks if chosen else [True] * len(flat.leaves))
+        return holed(flat, marks if chosen else [True] * len(flat.leaves))
 
     return select
 
@@ -259,12 +217,12 @@ def only(flat: Flat, leaves: Sequence[Any], marks: Sequence[bool]) -> PyTree:
     return flat.structure.unflatten([x if mark else None for x, mark in pairs])
 
 
-def _holed(flat: Flat, marks: Sequence[bool]) -> PyTree:
+def holed(flat: Flat, marks: Sequence[bool]) -> PyTree:
     """The marks as a tree, with None where the tree has None."""
     return only(flat, marks, [x is not None for x in flat.leaves])
 
 
-def _axes(leaf: Any) -> int:
+def axes_of(leaf: Any) -> int:
     """The number of axes; of what is no array, such as a function, -1."""
     return jnp.ndim(leaf) if is_number(leaf) or hasattr(leaf, "shape") else -1
 

@@ -7,7 +7,12 @@ from gradtx.wrappers.cautious import cautious
 
 # For some leaves
 from gradtx.wrappers.masked import MaskedState, freeze, masked, selective_transform
-from gradtx.wrappers.partition import PartitionState, multi_transform, partition
+from gradtx.wrappers.partition import (
+    PartitionState,
+    multi_transform,
+    partition,
+    scale_by_rules,
+)
 
 # Steps that are not made
 from gradtx.wrappers.apply_if_finite import ApplyIfFiniteState, apply_if_finite
@@ -61,6 +66,7 @@ __all__ = [
     "PartitionState",
     "multi_transform",
     "partition",
+    "scale_by_rules",
     # Steps that are not made
     "ApplyIfFiniteState",
     "apply_if_finite",

@@ -16,9 +16,11 @@ from gradtx.core import (
     zero_updates,
 )
 from gradtx.core.pair import joint
+from gradtx.transforms.scaling import scale
 from gradtx.trees import flatten, keystr
+from gradtx.trees.rules import Rules, by_path
 from gradtx.trees.select import Labels, keys_of, labelled, only
-from gradtx.values import Allowed, Misfit, brief
+from gradtx.values import Allowed, Hyper, Misfit, brief, checked
 from gradtx.wrappers.masked import MaskedState, Split
 
 
@@ -124,3 +126,41 @@ def partition(
 
 
 multi_transform = partition
+
+
+@checked
+def scale_by_rules(
+    rules: Rules, *, default: Hyper | None = None
+) -> GradientTransformation:
+    """Multiply each update by what the first rule that fits its path says: u = c · g.
+
+    Last in a chain, these are multipliers of the learning rate.
+
+    Args:
+      rules: pairs (pattern, c) in their order, or a dict from patterns to c. A pattern
+        is one of `by_path`; c is a number, an array or a schedule, or None: the
+        parameter is frozen.
+      default: c of the leaves that no rule fits; None if there is to be no such leaf.
+
+    Returns:
+      A `partition` by path of a `scale` for each rule, in which they go by their
+      patterns.
+
+    Raises:
+      TypeError, ValueError: if a pattern or a number is none, or there is no rule; from
+        `init` and `update`, with the paths, if no rule fits a leaf and there is no
+        default.
+    """
+    if default is not None:
+        rules = [*rules, ("*", default)]
+    names = [p if isinstance(p, str) else brief(p) for p, _ in rules]
+    steps = {
+        name: scale(c)
+        for name, (_, c) in reversed([*zip(names, rules, strict=True)])
+        if c is not None
+    }
+    labels = [
+        (pattern, None if c is None else name)
+        for name, (pattern, c) in zip(names, rules, strict=True)
+    ]
+    return partition(steps, by_path(labels))
