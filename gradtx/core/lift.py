@@ -33,6 +33,7 @@ from gradtx.core.stages import (
 )
 from gradtx.numerics.xla import LARGE
 from gradtx.trees import Flat, PyTree, flatten, keystr
+from gradtx.trees.boxes import entries
 from gradtx.trees.checks import check_leaves, parameters_beside
 from gradtx.trees.flat import adapted, adapter_of
 from gradtx.trees.select import only, selected
@@ -193,9 +194,9 @@ class OnLeaves:
         rates = jax.tree.map(jnp.asarray, rates)
         programs = _shared_program if body.is_plain else self.programs
         columns = [
-            flat.match(getattr(state, n), "updates", f"state.{n}") for n in names
+            entries(flat, getattr(state, n), "updates", f"state.{n}") for n in names
         ]
-        held = [flat.structure.flatten_up_to(getattr(places[1], n)) for n in names]
+        held = [entries(flat, getattr(places[1], n), "updates", n) for n in names]
         ps, p_places = parameters_beside(flat, params, places[2])
         for i in acted:
             g, p, adapter = flat.leaves[i], ps[i], adapter_of(flat.paths[i])
@@ -276,10 +277,10 @@ class OnTrees:
             if column is None:
                 check_same(f"state.{name}", getattr(state, name), known)
             else:
-                slot = flat.match(getattr(state, name), "updates", f"state.{name}")
+                slot = entries(flat, getattr(state, name), "updates", f"state.{name}")
                 for i in acted:
                     check_slot(flat, i, name, slot[i], column[i])
-                place = only(flat, flat.structure.flatten_up_to(place), there)
+                place = only(flat, entries(flat, place, "updates", name), there)
             held.append(place)
         p_tree = None
         if self.rule.takes_params and params is not None:

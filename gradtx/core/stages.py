@@ -17,6 +17,7 @@ from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
 from gradtx.numerics.dtypes import are_in, in_dtype, is_float0
 from gradtx.numerics.xla import in_common
 from gradtx.trees import Leaf, PyTree
+from gradtx.trees.boxes import has_boxes, refitted
 from gradtx.values.errors import explain
 
 Words = Mapping[str, Any]  # extra arguments of `update`, by name
@@ -177,6 +178,17 @@ def with_count(state_type: Any, slots: Mapping[str, Any], count: Any = None) -> 
     return state_type(count=count, **slots)
 
 
+def _boxed(rule: Rule, state: State, params: PyTree) -> State:
+    """The state with boxes that name the axes that each array keeps."""
+    slots = rule.slots(type(state))
+    return state._replace(
+        **{
+            name: refitted(getattr(state, name), params, slot.axes)
+            for name, slot in slots.items()
+        }
+    )
+
+
 def lifted(stages: Stages) -> Pair:
     """The pair of a rule, stage by stage."""
     rule, plans = stages.rule, dict[Any, Any]()
@@ -186,7 +198,8 @@ def lifted(stages: Stages) -> Pair:
         if is_slot(params):
             return stages.outline()
         try:
-            return stages.start(params)
+            state = stages.start(params)
+            return _boxed(rule, state, params) if has_boxes(params) else state
         except BaseException as error:
             explain(error, rule.who)
             raise

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx.trees.flat import Flat, PyTree, flatten, is_joined, keystr, outline
 from gradtx.trees.paths import spread
@@ -261,7 +262,7 @@ def _takes_path_and_leaf(selector: Any) -> bool:
 
 
 def _is_bit(x: Any) -> bool:
-    return isinstance(x, int) and x in (0, 1)
+    return isinstance(x, int | np.integer) and x in (0, 1)
 
 
 def _is_bool(x: Any) -> bool:
