@@ -428,6 +428,20 @@ def test_indices_are_matched_in_lists_tuples_and_mappings():
         assert [x.item() for x in u["layers"]] == [2.0, 3.0]
 
 
+def test_nothing_need_be_said_of_a_hole():
+    model = eqx.nn.MLP(2, 2, 3, 1, key=jax.random.key(0))
+    p = eqx.filter(model, eqx.is_inexact_array)  # the activations are None
+    for mask in ({"layers": [True, False]}, {"layers": {"0": True, "1": False}}):
+        tx = gradtx.masked(gradtx.scale(0.0), mask)
+        u, _ = tx.update(p, tx.init(p), p)
+        assert not u.layers[0].weight.any()
+        assert u.layers[1].weight.all()
+    with pytest.raises(
+        ValueError, match=r"params.layers\[1\].weight has no counterpart"
+    ):
+        gradtx.masked(gradtx.scale(0.0), {"layers": [True]}).init(p)
+
+
 def test_a_slash_in_a_key_is_no_path():
     p = {"net/linear": {"w": jnp.ones(1)}}
     tx = gradtx.masked(gradtx.scale(2.0), FrozenDict({"net": {"linear": {"w": True}}}))

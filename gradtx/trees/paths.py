@@ -42,13 +42,15 @@ def _by_path(top: Flat, flat: Flat, prefix_name: str, name: str) -> list[Any]:
     if len(above) < len(top.leaves):
         raise Misfit(f"two leaves of {prefix_name} have the same path.")
     found, taken = [], set()
-    for path, names in zip(flat.paths, _names(flat), strict=True):
+    for k, names in enumerate(_names(flat)):
         heads = (names[:n] for n in range(len(names) + 1))
         i = next((above[head] for head in heads if head in above), None)
-        if i is None:
-            raise Misfit(f"{name}{keystr(path)} has no counterpart in {prefix_name}.")
-        taken.add(i)
-        found.append(top.leaves[i])
+        if i is not None:
+            taken.add(i)
+        elif flat.leaves[k] is not None:  # nothing need be said of a hole
+            where = keystr(flat.paths[k])
+            raise Misfit(f"{name}{where} has no counterpart in {prefix_name}.")
+        found.append(None if i is None else top.leaves[i])
     for names, i in above.items():
         if i not in taken and names not in _empty(flat.tree):
             where = keystr(top.paths[i])
