@@ -34,7 +34,13 @@ def is_inexact(dtype: DTypeLike) -> bool:
 
 def is_numeric(x: Any) -> bool:
     """Whether it is a number, or an array of numbers: no boolean, key or string."""
-    dtype = getattr(x, "dtype", type(x) if is_python(x) else bool)
+    if isinstance(x, int | float | complex):
+        return not isinstance(x, bool)
+    return _is_number(getattr(x, "dtype", bool))
+
+
+@functools.cache
+def _is_number(dtype: DTypeLike) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.number))
 
 
