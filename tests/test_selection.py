@@ -597,6 +597,13 @@ FREEZING = {
     "selective_transform": gradtx.selective_transform(
         gradtx.adamw(0.1), freeze_mask=everything_but(is_float)
     ),
+    "accumulate": gradtx.accumulate(
+        gradtx.partition(
+            {True: gradtx.adamw(0.1), False: gradtx.set_to_zero()}, is_float
+        ),
+        every=1,
+        should_skip_update_fn=gradtx.skip_not_finite,
+    ),
     "guard": gradtx.apply_if_finite(
         gradtx.partition(
             {True: gradtx.adamw(0.1), False: gradtx.set_to_zero()}, is_float

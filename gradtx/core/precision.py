@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.numerics import DTypeLike, as_array, is_real, promote, wide_dtype, widen
-from gradtx.numerics.dtypes import in_dtype, is_float0, is_inexact, is_numeric
+from gradtx.numerics.dtypes import in_dtype, is_float, is_float0, is_inexact, is_numeric
 from gradtx.trees import Flat, Leaf, PyTree, flatten
 from gradtx.values import wrong_type
 
@@ -98,7 +98,7 @@ def zero_updates(updates: PyTree, params: PyTree) -> PyTree:
 def _zero(g: Leaf, p: Leaf) -> Leaf:
     if not is_numeric(p):
         return g if is_float0(g) else None
-    if is_numeric(g) and is_inexact(as_array(p).dtype):
+    if is_numeric(g) and is_float(p):
         return jnp.zeros_like(g, dtype=out_dtype(g, p))
     return jnp.zeros_like(p) if is_numeric(g) or is_float0(g) else None
 

@@ -44,6 +44,11 @@ def _is_number(dtype: DTypeLike) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.number))
 
 
+def is_float(x: Any) -> bool:
+    """Whether it is a floating-point or complex number, or an array of these."""
+    return isinstance(x, float | complex) or is_inexact(getattr(x, "dtype", bool))
+
+
 def is_float0(x: Any) -> bool:
     """Whether it is what `jax.grad` gives where there can be no gradient."""
     return bool(getattr(x, "dtype", None) == jax.dtypes.float0)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from gradtx.numerics import as_array, wide_dtype, widen
-from gradtx.numerics.dtypes import in_dtype, is_float0, is_inexact, is_numeric
+from gradtx.numerics.dtypes import in_dtype, is_float, is_float0, is_inexact, is_numeric
 from gradtx.trees.flat import Flat, flatten, keystr, map_matching
 from gradtx.values import naming, wrong_type
 
@@ -41,23 +41,15 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
 def _check_numbers(flat: Flat, i: int, u: Any, p: Any) -> None:
     """Refuse an update that would be truncated, or that is for no number."""
-    known = (
-        isinstance(p, jax.Array) and is_inexact(p.dtype) and isinstance(u, jax.Array)
-    )
-    if known or not jax.tree_util.all_leaves([p]):
+    if is_numeric(u) and is_numeric(p) and (is_float(p) or not is_float(u)):
         return
-    numbers = is_numeric(p) and is_numeric(u)
-    if not numbers or (_is_integer(p) and not _is_integer(u)):
+    if jax.tree_util.all_leaves([p]):
         where = keystr(flat.paths[i])
         raise wrong_type(
             f"updates{where} is {_kind(u)}, but params{where} is {_kind(p)}, which "
             "stays as it is only where the update is None. freeze and partition leave "
             "it out."
         )
-
-
-def _is_integer(x: Any) -> bool:
-    return not is_inexact(as_array(x).dtype)
 
 
 def _kind(x: Any) -> str:
