@@ -650,5 +650,9 @@ def test_an_integer_is_not_truncated():
     for bad in (jnp.full(3, 0.5), np.ones(3), jnp.ones(3, bool)):
         with pytest.raises(TypeError, match=r"updates\['n'\] is .*, but params\['n'\]"):
             gradtx.apply_updates(p, {"n": bad, "w": None})
+    with pytest.raises(TypeError, match=r"old_tensors\['n'\] has dtype int32"):
+        gradtx.incremental_update(p, p, 0.5)
+    copied = gradtx.periodic_update(OTHERS, OTHERS, 2, 2)
+    assert copied["key"] == OTHERS["key"]
     with pytest.raises(TypeError, match=r"params\['k'\] is an array of key"):
         gradtx.apply_updates({"k": jax.random.key(0)}, {"k": jnp.ones(())})

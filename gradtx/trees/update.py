@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 
 from gradtx.numerics import as_array, wide_dtype, widen
 from gradtx.numerics.dtypes import in_dtype, is_float, is_float0, is_inexact, is_numeric
+from gradtx.trees.checks import check_leaves
 from gradtx.trees.flat import Flat, flatten, keystr, map_matching
 from gradtx.values import naming, wrong_type
 
@@ -69,8 +70,11 @@ def incremental_update(new_tensors: Any, old_tensors: Any, step_size: ArrayLike)
       The new average, in the dtypes of `old_tensors`.
 
     Raises:
+      TypeError: by path, where the old is no floating-point or complex array.
       ValueError: by path, where structures or shapes differ.
     """
+    with naming("incremental_update"):
+        check_leaves("old_tensors", old_tensors)
 
     def mix(old: jax.Array, new: jax.Array) -> jax.Array:
         weight = jnp.asarray(step_size, jnp.finfo(old.dtype).dtype)
@@ -101,7 +105,7 @@ def periodic_update(
     """
     renew = jnp.equal(jnp.mod(steps, update_period), 0)
     return map_matching(
-        lambda old, new: jnp.where(renew, new, old).astype(old.dtype),
+        lambda old, new: in_dtype(jnp.where(renew, new, old), old.dtype),
         "periodic_update",
         ("old_tensors", "new_tensors"),
         old_tensors,
