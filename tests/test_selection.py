@@ -542,6 +542,14 @@ def test_batch_axes_are_no_axes_of_a_layer(batch, params):
     assert of(others) == {"norm", "layers/norm"}
 
 
+@gradtx.transformation
+def times(mask: gradtx.Hyper) -> gradtx.Pair:
+    def update(updates, params):
+        return gradtx.tree.scale(mask, updates)
+
+    return gradtx.stateless(update)
+
+
 def test_what_is_decayed_is_described():
     mask = gradtx.per_layer(matrices, {"layers/*": 1})
     tx = gradtx.chain(
@@ -556,6 +564,8 @@ def test_what_is_decayed_is_described():
     assert leaves[-1] == ("layers/norm", "norm")
     assert description.parts[1].parameters == 7 * 4 + 3 * 4 * 2
     assert ", on 4: norm" in str(description)
+    whole = gradtx.describe(times(mask=3.0), SCANNED)  # which is no selector
+    assert len(whole.parts[0].leaves) == 4
 
 
 @pytest.mark.parametrize(("make", "message"), [

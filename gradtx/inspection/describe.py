@@ -17,7 +17,7 @@ from gradtx.trees import flatten
 from gradtx.trees.like import size
 from gradtx.trees.select import only, selection
 from gradtx.values import Value, naming
-from gradtx.values.calls import remake, signature
+from gradtx.values.calls import names_of, remake, signature
 from gradtx.values.text import show
 
 WIDTH = 80  # columns of the printed table
@@ -163,7 +163,11 @@ def _masked(tx: Any, params: Any) -> Any:
     if not isinstance(tx, Value) or _holds_a_pair(tx.arguments):
         return params
     held = [tx, *(x for x in tx.arguments.values() if isinstance(x, Value))]
-    masks = [x.arguments.get("mask") for x in held]
+    masks = [
+        x.arguments[name]
+        for x in held
+        for name in names_of(getattr(x.factory, "build", x.factory), "Mask")
+    ]
     mask = next((mask for mask in masks if mask is not None), None)
     flat = flatten(params)
     return only(flat, flat.leaves, selection(mask, params))

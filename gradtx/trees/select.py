@@ -3,7 +3,8 @@
 A selector is one of
 
 - a tree of booleans, or of labels, with the structure of the parameters or a prefix of
-  it; an Equinox module is a tree, although it is callable;
+  it, or with leaves of the same paths in other containers (`trees/paths.py`); an
+  Equinox module is a tree, although it is callable;
 - a function of `(path, leaf)`, as in `jax.tree_util.tree_map_with_path`;
 - a function of the parameters that returns such a tree.
 

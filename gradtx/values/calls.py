@@ -68,6 +68,11 @@ def numbers(build: Any) -> dict[str, Number]:
     return {n: c for n, c in found.items() if isinstance(c, Number) and not c.whole}
 
 
+def names_of(build: Any, kind: str) -> list[str]:
+    """The arguments of a factory that may be what goes by this name, as "Mask"."""
+    return [n for n, (check, _) in _constraints(build).items() if check.name == kind]
+
+
 def arguments(build: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """The arguments by name, defaults filled in, or an error that restates the call."""
     try:

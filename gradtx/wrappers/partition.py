@@ -61,8 +61,9 @@ def partition(
     Args:
       transforms: a transformation for each label. A label that no leaf has is allowed.
       param_labels: a selector of labels: a tree of labels with the structure of the
-        parameters, or a prefix of it; a function of `(path, leaf)` or of the
-        parameters; or one such as `matrices`, whose labels are True and False. Leaves
+        parameters, a prefix of it, or one whose leaves have the same paths; a function
+        of `(path, leaf)` or of the parameters; `by_path({"encoder/*": "slow", "*":
+        "fast"})`; or a mask such as `matrices`, whose labels are True and False. Leaves
         labelled None are frozen: their updates are zero, and they have no state.
       mask_compatible_extra_args: whether extra arguments with the structure of the
         updates are split too.
