@@ -415,7 +415,7 @@ def test_labels_and_masks_are_matched_by_path_in_any_container(container, like):
         u, _ = tx.update(p, tx.init(p), p)
         assert jax.tree.structure(u) == jax.tree.structure(p)
         assert {x.ndim: x.item(0) for x in jax.tree.leaves(u)} == {2: 2.0, 1: 3.0}
-    with pytest.raises(ValueError, match=r"params.* has no counterpart in mask"):
+    with pytest.raises(ValueError, match=r"mask.*more.* has no counterpart in params"):
         gradtx.freeze(CONTAINERS[like](True, {"more": True})).init(p)
 
 
@@ -445,7 +445,9 @@ def test_nothing_need_be_said_of_a_hole():
 def test_a_slash_in_a_key_is_no_path():
     p = {"net/linear": {"w": jnp.ones(1)}}
     tx = gradtx.masked(gradtx.scale(2.0), FrozenDict({"net": {"linear": {"w": True}}}))
-    with pytest.raises(ValueError, match=r"params\['net/linear'\]\['w'\] has no coun"):
+    with pytest.raises(
+        ValueError, match=r"mask\['net'\]\['linear'\]\['w'\] has no cou"
+    ):
         tx.init(p)
     tx = gradtx.masked(gradtx.scale(2.0), Flat({"net/linear": True}))
     assert tx.update(p, tx.init(p))[0]["net/linear"]["w"].item() == 2.0

@@ -41,21 +41,20 @@ def _by_path(top: Flat, flat: Flat, prefix_name: str, name: str) -> list[Any]:
     above = {names: i for i, names in enumerate(_names(top))}
     if len(above) < len(top.leaves):
         raise Misfit(f"two leaves of {prefix_name} have the same path.")
-    found, taken = [], set()
-    for k, names in enumerate(_names(flat)):
+    places = []
+    for names in _names(flat):
         heads = (names[:n] for n in range(len(names) + 1))
-        i = next((above[head] for head in heads if head in above), None)
-        if i is not None:
-            taken.add(i)
-        elif flat.leaves[k] is not None:  # nothing need be said of a hole
-            where = keystr(flat.paths[k])
-            raise Misfit(f"{name}{where} has no counterpart in {prefix_name}.")
-        found.append(None if i is None else top.leaves[i])
+        places.append(next((above[head] for head in heads if head in above), None))
+    taken = set(places)
     for names, i in above.items():
         if i not in taken and names not in _empty(flat.tree):
             where = keystr(top.paths[i])
             raise Misfit(f"{prefix_name}{where} has no counterpart in {name}.")
-    return found
+    for k, i in enumerate(places):
+        if i is None and flat.leaves[k] is not None:  # of a hole nothing need be said
+            where = keystr(flat.paths[k])
+            raise Misfit(f"{name}{where} has no counterpart in {prefix_name}.")
+    return [None if i is None else top.leaves[i] for i in places]
 
 
 def _names(flat: Flat) -> list[Names]:
