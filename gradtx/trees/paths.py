@@ -50,8 +50,10 @@ def _by_path(top: Flat, flat: Flat, prefix_name: str, name: str) -> list[Any]:
         if i not in taken and names not in _empty(flat.tree):
             where = keystr(top.paths[i])
             raise Misfit(f"{prefix_name}{where} has no counterpart in {name}.")
-    for k, i in enumerate(places):
-        if i is None and flat.leaves[k] is not None:  # of a hole nothing need be said
+    for k, place in enumerate(places):
+        if (
+            place is None and flat.leaves[k] is not None
+        ):  # of a hole nothing need be said
             where = keystr(flat.paths[k])
             raise Misfit(f"{name}{where} has no counterpart in {prefix_name}.")
     return [None if i is None else top.leaves[i] for i in places]
