@@ -60,13 +60,15 @@ from gradtx.regularizers import *
 from gradtx.schedules import *
 from gradtx.transforms import *
 from gradtx.tree import map_params as tree_map_params
+from gradtx.trees.batch_axes import per_layer
 from gradtx.trees.moments import (
     bias_correction,
     update_infinity_moment,
     update_moment,
     update_moment_per_elem_norm,
 )
-from gradtx.trees.select import by_path, everything_but, matrices, vectors
+from gradtx.trees.rules import by_path
+from gradtx.trees.select import everything_but, matrices, vectors
 from gradtx.trees.update import apply_updates, incremental_update, periodic_update
 from gradtx.typing import (
     ConditionFn as ConditionFn,
@@ -121,6 +123,7 @@ __all__ = [
     "by_path",
     "everything_but",
     "matrices",
+    "per_layer",
     "vectors",
     # moments and states, and types to annotate with, by Optax's names
     "MaskOrFn",

@@ -48,7 +48,7 @@ LR = {"learning_rate": 0.1}
 
 ROWS = [
     Row(gradtx.identity),
-    Row(gradtx.set_to_zero),
+    Row(gradtx.set_to_zero, passes=True),
     Row(gradtx.stateless, parts=(double,)),
     Row(gradtx.stateless_with_tree_map, parts=(flip,)),
     Row(gradtx.scale, {"step_size": -0.5}),

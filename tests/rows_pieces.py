@@ -26,6 +26,7 @@ ROWS = [
         {"merge": gradtx.merges.with_norm_of},
         parts=(gradtx.ema(0.9), gradtx.identity()),
     ),
+    Row(gradtx.scale_by_rules, parts=([("*/kernel", 0.5), ("*", -2.0)],)),
     Row(gradtx.nesterov, parts=(gradtx.trace(0.9),)),
     Row(
         gradtx.across,

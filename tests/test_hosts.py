@@ -10,6 +10,7 @@ import optax
 import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
+from jax.sharding import AxisType, PartitionSpec
 
 import gradtx
 
@@ -206,6 +207,142 @@ def test_the_tree_of_a_transformation_survives_closure_to_pytree():
     u, _ = again.update(X, again.init(X), X)
     expected, _ = tx.update(X, tx.init(X), X)
     np.testing.assert_array_equal(u, expected)
+
+
+WAYS = {
+    "adamw": gradtx.adamw(0.1, weight_decay=0.1, mask=gradtx.matrices),
+    "adafactor": gradtx.adafactor(0.1, min_dim_size_to_factor=1),
+    "came": gradtx.came(0.1),
+    "sm3": gradtx.sm3(0.1),
+    "novograd": gradtx.novograd(0.1),
+    "prodigy": gradtx.prodigy(),
+    "partition": gradtx.partition(
+        {True: gradtx.sm3(0.1), False: gradtx.adam(0.1)}, gradtx.matrices
+    ),
+    "accumulate": gradtx.accumulate(gradtx.adafactor(0.1), 1),
+}
+
+
+def variable(x, names):
+    with nnx.use_eager_sharding(False):
+        return nnx.Param(x, out_sharding=names)
+
+
+BOXES = {
+    "Partitioned": nn.Partitioned,
+    "LogicallyPartitioned": nn.LogicallyPartitioned,
+    "variable": variable,
+    "variable with a spec": lambda x, names: variable(x, PartitionSpec(*names)),
+}
+
+
+def boxed(box):
+    return {
+        "kernel": box(jnp.linspace(-1, 1, 12).reshape(3, 4), ("in", "out")),
+        "heads": box(jnp.linspace(-2, 1, 24).reshape(4, 3, 2), ("embed", None, "h")),
+        "square": box(jnp.linspace(-1, 1, 9).reshape(3, 3), ("in", "out")),
+        "bias": box(jnp.ones(4), ("out",)),
+        "scale": jnp.ones(4),
+    }
+
+
+@pytest.mark.parametrize("box", BOXES)
+@pytest.mark.parametrize("way", WAYS)
+def test_boxed_parameters_are_transformed_as_unboxed_ones(way, box):
+    tx, p = WAYS[way], boxed(BOXES[box])
+    plain = unboxed(p)
+    state, known = tx.init(p), tx.init(plain)
+    for do in (tx.update, jax.jit(tx.update)):
+        u, new = do(p, state, p)
+        expected, known = tx.update(plain, known, plain)
+        assert jax.tree.structure(u) == jax.tree.structure(p)
+        assert jax.tree.structure(new) == jax.tree.structure(state)
+        assert_close((u, new), (expected, known))
+        moved = gradtx.apply_updates(p, u)
+        assert_close(moved, gradtx.apply_updates(plain, expected))
+        state = new
+    if "variable" not in box:  # which Flax does not write
+        written = flax.serialization.to_bytes(state)
+        assert_close(flax.serialization.from_bytes(state, written), state)
+
+
+@pytest.mark.parametrize("box", BOXES)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_box_in_a_state_names_the_axes_of_its_array(way, box):
+    tx, p = WAYS[way], boxed(BOXES[box])
+    state = tx.init(p)
+    boxes = [x for x in jax.tree.leaves(state, is_leaf=is_box) if is_box(x)]
+    boxes = [x for x in boxes if jax.tree.leaves(x)]  # a hole stays in its box
+    assert boxes
+    for x in boxes:
+        assert len(names_of(x)) == held(x).ndim
+        sizes = {"in": (3,), "out": (3, 4), "embed": (4,), None: (3,), "h": (2,)}
+        fits = zip(names_of(x), held(x).shape, strict=True)
+        assert all(n in sizes[name] for name, n in fits)
+    specs = {
+        "kernel": PartitionSpec("in", "out"),
+        "heads": PartitionSpec("embed", None, "h"),
+        "square": PartitionSpec("in", "out"),
+        "bias": PartitionSpec("out"),
+        "scale": PartitionSpec(),
+    }
+    found = gradtx.tree.state_sharding(tx, p, specs)
+    assert jax.tree.structure(found) == jax.tree.structure(state)
+    plain = gradtx.tree.state_sharding(tx, unboxed(p), specs)
+    assert jax.tree.leaves(found) == jax.tree.leaves(plain)
+    if box == "Partitioned" and way != "partition":
+        named = nn.get_partition_spec(jax.eval_shape(tx.init, p))
+        assert jax.tree.leaves(named) == jax.tree.leaves(plain)
+
+
+def is_box(x):
+    return isinstance(x, nn.Partitioned | nnx.Variable) and bool(names_of(x))
+
+
+def names_of(x):
+    metadata = x.get_metadata() if isinstance(x, nnx.Variable) else vars(x)
+    return tuple(metadata.get("names", metadata.get("out_sharding", ())))
+
+
+def held(box):
+    return jax.tree.leaves(box)[0]
+
+
+def unboxed(tree):
+    return jax.tree.map(lambda x: held(x) if is_box(x) else x, tree, is_leaf=is_box)
+
+
+def test_a_state_of_boxed_parameters_is_made_sharded():
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            init = nn.with_partitioning(nn.initializers.lecun_normal(), ("x", "y"))
+            return nn.Dense(8, kernel_init=init)(x)
+
+    mesh = jax.make_mesh((1, 1), ("x", "y"), axis_types=(AxisType.Auto,) * 2)
+    params = jax.eval_shape(Net().init, jax.random.key(0), X)
+    tx = gradtx.adafactor(0.1, min_dim_size_to_factor=1)
+    shardings = nn.get_sharding(params, mesh)
+    found = gradtx.tree.state_sharding(tx, params, shardings)
+    start = jax.jit(Net().init, out_shardings=shardings)(jax.random.key(0), X)
+    state = jax.jit(tx.init, out_shardings=found)(start)
+    rows = state[0].v_row["params"]["Dense_0"]["kernel"]
+    assert rows.names == ("x",)
+    assert rows.value.sharding.spec == PartitionSpec("x")
+    assert nn.get_sharding(jax.eval_shape(tx.init, params), mesh)[0].v_row["params"][
+        "Dense_0"
+    ]["kernel"].spec == PartitionSpec("x")
+
+
+def test_an_nnx_optimizer_of_named_axes():
+    with nnx.use_eager_sharding(False):
+        init = nnx.with_partitioning(nnx.initializers.lecun_normal(), ("x", "y"))
+        model = nnx.Linear(3, 1, kernel_init=init, rngs=nnx.Rngs(0))
+        optimizer = nnx.Optimizer(model, WAYS["sm3"], wrt=nnx.Param)
+        grads = nnx.grad(lambda m: jnp.mean((m(X) - Y) ** 2))(model)
+        before = np.asarray(model.kernel[...])
+        optimizer.update(model, grads)
+        assert (np.asarray(model.kernel[...]) != before).any()
 
 
 def test_as_optax():

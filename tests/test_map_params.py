@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
+from flax.core import FrozenDict
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
 import gradtx
@@ -504,3 +506,20 @@ def test_every_public_factory_has_shardings(row):
     for x, s in zip(jax.tree.leaves(state), jax.tree.leaves(out), strict=True):
         assert isinstance(s, P)
         assert len(s) <= x.ndim
+
+
+def test_shardings_are_matched_by_path_and_may_be_a_prefix():
+    tx = gradtx.adafactor(0.1, min_dim_size_to_factor=1)
+    p = {"a": shapes(w=(2, 3), b=(3,)), "c": shapes(w=(2, 3))}
+    specs = {"a": {"w": P("x", "y"), "b": P("y")}, "c": P("x")}
+    for tree in (p, FrozenDict(p), nnx.State(p)):
+        state = state_sharding(tx, tree, specs)[0]
+        assert state.v_row["a"]["w"] == state.v_row["c"]["w"] == P("x")
+        assert state.v_col["a"]["w"] == P("y")
+        assert state.v_col["c"]["w"] == P(None)
+    one = state_sharding(tx, p, P())[0]
+    assert set(jax.tree.leaves(one.v)) == {P()}
+    with pytest.raises(
+        ValueError, match=r"state_sharding: params\['c'\]\['w'\] has no"
+    ):
+        state_sharding(tx, p, {"a": P()})

@@ -177,3 +177,20 @@ TX = gradtx.adamw(1e-3)
 def test_what_is_no_gradient_is_refused_by_name(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call(TX.init(P))
+
+
+def test_a_weakly_typed_parameter_stays_so_and_is_traced_once():
+    traces, tx = [], gradtx.adam(0.1)
+
+    @jax.jit
+    def step(p, state):
+        traces.append(1)
+        u, state = tx.update(p, state, p)
+        return gradtx.apply_updates(p, u), state
+
+    p = {"w": jnp.asarray(1.0)}
+    state = tx.init(p)
+    for _ in range(3):
+        p, state = step(p, state)
+    assert p["w"].weak_type
+    assert len(traces) == 1

@@ -538,14 +538,15 @@ def test_selection_of_callable_trees():
     assert gt.selection(Layer(True, False), layer) == [True, False]
     assert gt.selection(lambda m: Layer(False, m.b.ndim == 1), layer) == [False, True]
     with pytest.raises(
-        TypeError, match=r"freeze: mask\.b is 1; expected True or False"
+        TypeError, match=r"freeze: mask\.b is 2; expected True or False"
     ):
-        gt.selection(Layer(True, 1), layer, "freeze")
+        gt.selection(Layer(True, 2), layer, "freeze")
 
 
 def test_selection_refuses_other_marks_by_path():
     params = {"a": jnp.ones(2), "b": jnp.ones(3)}
-    for mark in (1, 0.0, "yes", jnp.ones(3, bool)):
+    assert gt.selection({"a": 1, "b": 0}, params) == [True, False]
+    for mark in (2, 0.0, "yes", jnp.ones(3, bool)):
         with pytest.raises(
             TypeError, match=r"mask\['b'\] is .* expected True or False"
         ):

@@ -52,6 +52,10 @@ lion = gradtx.chain(scale_by_lion(b1=0.5), gradtx.scale_by_learning_rate(1e-4))
 parts = {True: gradtx.adamw(1e-3), False: gradtx.sgd(jnp.array(0.1))}
 grouped = gradtx.partition(parts, gradtx.matrices)
 head_only = gradtx.selective_transform(grouped, freeze_mask=by_path("encoder/*"))
+rules = [("*/norm", False), ("*", True)]
+without_norms = gradtx.adamw(1e-3, mask=by_path(rules))
+per_layer = gradtx.adamw(1e-3, mask=gradtx.per_layer(gradtx.matrices, {"layers/*": 1}))
+slower = gradtx.scale_by_rules([("embed/*", 0.1)], default=1.0)
 frugal = gradtx.scale_by_adam(second_moment=gradtx.second_moment.rank_one())
 faster: gradtx.GradientTransformation = tx.replace(learning_rate=3e-4)
 init, update = gradtx.accumulate(gradtx.apply_if_finite(tx), every=4)

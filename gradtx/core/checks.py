@@ -67,6 +67,12 @@ def form_of(x: Any) -> tuple[Any, int]:
     return getattr(x, "shape", None), kind(dtype) if known else 0
 
 
+def forms_of(slots: list[Any]) -> tuple[Any, list[Any]]:
+    """The structure of slots, and the forms of their arrays."""
+    arrays, structure = jax.tree.flatten(slots)
+    return structure, list(map(form_of, arrays))
+
+
 def check_slot(flat: Flat, i: int, name: str, entry: Any, expected: Any) -> None:
     """Refuse what a state has for a leaf, if it is for one of another shape or kind."""
     ours, theirs = (jax.tree.map(shape_of, x) for x in (entry, expected))

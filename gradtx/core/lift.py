@@ -20,7 +20,7 @@ from gradtx.core.checks import (
     check_same,
     check_slot,
     check_spread,
-    form_of,
+    forms_of,
 )
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import out_dtype
@@ -42,6 +42,7 @@ from gradtx.core.stages import (
 from gradtx.numerics.shards import NOWHERE, Spread, spread, spread_as
 from gradtx.numerics.xla import is_large
 from gradtx.trees import Flat, PyTree, flatten, keystr
+from gradtx.trees.boxes import entries
 from gradtx.trees.checks import check_leaves, parameters_beside
 from gradtx.trees.flat import adapted, adapter_of
 from gradtx.trees.select import only, selected
@@ -209,9 +210,9 @@ class OnLeaves:
         rates = jax.tree.map(jnp.asarray, rates)
         programs = _shared_program if body.is_plain else self.programs
         columns = [
-            flat.match(getattr(state, n), "updates", f"state.{n}") for n in names
+            entries(flat, getattr(state, n), "updates", f"state.{n}") for n in names
         ]
-        held = [flat.structure.flatten_up_to(getattr(places[1], n)) for n in names]
+        held = [entries(flat, getattr(places[1], n), "updates", n) for n in names]
         ps, p_places = parameters_beside(flat, params, places[2])
         for i in acted:
             g, p, adapter = flat.leaves[i], ps[i], adapter_of(flat.paths[i])
@@ -220,7 +221,7 @@ class OnLeaves:
             slots = [column[i] for column in columns]
             said = spread().of_leaf(flat.paths[i]) if spread() != NOWHERE else NOWHERE
             check_spread(self.rule.scope, said, flat.paths[i], g, p)
-            if names and self.expected(adapter, _type(g), said) != _forms(slots):
+            if names and self.expected(adapter, _type(g), said) != forms_of(slots):
                 made = self._made(adapter, _type(g), said)
                 for name, slot in zip(names, slots, strict=True):
                     check_slot(flat, i, name, slot, getattr(made, name))
@@ -237,7 +238,7 @@ class OnLeaves:
 
     def _expected(self, adapter: Any, like: jax.ShapeDtypeStruct, said: Spread) -> Any:
         made = self._made(adapter, like, said)
-        return _forms([getattr(made, name) for name in slots_of(type(made))])
+        return forms_of([getattr(made, name) for name in slots_of(type(made))])
 
     def _made(self, adapter: Any, like: jax.ShapeDtypeStruct, said: Spread) -> State:
         made = adapter(self.rule, self.rule.init) if adapter else self.rule.init
@@ -285,7 +286,8 @@ class OnTrees:
         for i in acted:
             adapted(self.rule, flat.paths[i], self.rule.update)
         ps, p_places = parameters_beside(flat, params, places[2])
-        like = jax.tree.map(_type, updates if params is None else params)
+        given = flat.unflatten(flat.leaves) if params is None else params
+        like = jax.tree.map(_type, given)
         made = jax.eval_shape(self.rule.init, like)
         check_fields(state, made)
         state_type = type(state if isinstance(state, NoState) else made)
@@ -296,16 +298,17 @@ class OnTrees:
             if column is None:
                 check_same(f"state.{name}", getattr(state, name), known)
             else:
-                slot = flat.match(getattr(state, name), "updates", f"state.{name}")
+                slot = entries(flat, getattr(state, name), "updates", f"state.{name}")
                 for i in acted:
                     check_slot(flat, i, name, slot[i], column[i])
-                place = only(flat, flat.structure.flatten_up_to(place), there)
+                place = only(flat, entries(flat, place, "updates", name), there)
             held.append(place)
         p_tree = None
         if self.rule.takes_params and params is not None:
             p_tree = only(flat, p_places, there)
-        inputs, structure = jax.tree.flatten((places[0], held, p_tree))
-        outputs = jax.tree.leaves((places[0], held))
+        g_tree = only(flat, flatten(places[0]).leaves, there)
+        inputs, structure = jax.tree.flatten((g_tree, held, p_tree))
+        outputs = jax.tree.leaves((g_tree, held))
         dtypes = tuple(out_dtype(flat.leaves[i], ps[i]) for i in acted)
         on_tree = functools.partial(act, self.rule.body)
         for i in acted:
@@ -365,9 +368,3 @@ def _owned(made: PyTree, taken: set[int]) -> PyTree:
 
 def _type(x: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype)
-
-
-def _forms(slots: list[PyTree]) -> tuple[Any, list[Any]]:
-    """The structure of slots, and the shapes and kinds of their arrays."""
-    arrays, structure = jax.tree.flatten(slots)
-    return structure, list(map(form_of, arrays))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.numerics import DTypeLike, as_array, is_real, promote, wide_dtype, widen
-from gradtx.numerics.dtypes import in_dtype, is_inexact
+from gradtx.numerics.dtypes import in_dtype, is_float, is_float0, is_inexact, is_numeric
 from gradtx.trees import Flat, Leaf, PyTree, flatten
 from gradtx.values import wrong_type
 
@@ -72,20 +72,35 @@ def rounded(out: PyTree, updates: PyTree, params: PyTree) -> PyTree:
         if g is None or u is None:
             leaves.append(None)
             continue
+        if not (is_numeric(g) and is_numeric(u)):  # of a leaf that is not acted on
+            leaves.append(u)
+            continue
         flat.check_shape(i, u, g, "the transformed updates", "updates")
         leaves.append(narrow(as_array(u), out_dtype(g, p)))
     return flat.unflatten(leaves)
 
 
 def zero_updates(updates: PyTree, params: PyTree) -> PyTree:
-    """Updates of zero, in the dtypes that transforming these updates would give."""
+    """Updates of zero, in the dtypes that transforming these updates would give.
+
+    That of an integer parameter is an integer. No gradient, `None` or float0, stays as
+    it is; what has no zero, such as a key or a string, has no update.
+    """
     flat, ps = given(updates, params)
-    return flat.unflatten(
-        [
-            None if g is None else jnp.zeros_like(g, dtype=out_dtype(g, p))
-            for g, p in zip(flat.leaves, ps, strict=True)
-        ]
-    )
+    zeros = []
+    for i, (g, p) in enumerate(zip(flat.leaves, ps, strict=True)):
+        zeros.append(_zero(g, g if p is None else p))
+        if zeros[i] is not None:
+            flat.check_shape(i, g, g if p is None else p, "updates", "params")
+    return flat.unflatten(zeros)
+
+
+def _zero(g: Leaf, p: Leaf) -> Leaf:
+    if not is_numeric(p):
+        return g if is_float0(g) else None
+    if is_numeric(g) and is_float(p):
+        return jnp.zeros_like(g, dtype=out_dtype(g, p))
+    return jnp.zeros_like(p) if is_numeric(g) or is_float0(g) else None
 
 
 def given(updates: PyTree, params: PyTree) -> tuple[Flat, Sequence[Leaf]]:

@@ -16,10 +16,11 @@ from gradtx.core.precision import dtype_within, narrow
 from gradtx.core.roles import ZERO, has_squares, is_slot, slots_of
 from gradtx.core.rule import Body, Rule
 from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
-from gradtx.numerics.dtypes import are_in, in_dtype
+from gradtx.numerics.dtypes import are_in, in_dtype, is_float0
 from gradtx.numerics.shards import NOWHERE, Spread, spread, spread_as
 from gradtx.numerics.xla import in_common
 from gradtx.trees import Leaf, PyTree
+from gradtx.trees.boxes import has_boxes, refitted
 from gradtx.trees.like import made_of
 from gradtx.values import Misfit, Value
 from gradtx.values.errors import explain
@@ -102,7 +103,7 @@ def opened(updates: PyTree, state: State, params: PyTree, marks: Marks) -> Call:
     found: list[Any] = []
     for i, x in enumerate(leaves):
         if isinstance(x, float | int | complex | np.ndarray | np.generic):
-            leaves[i] = x = jnp.asarray(x)
+            leaves[i] = x = x if is_float0(x) else jnp.asarray(x)
         found.append(x.aval if isinstance(x, jax.Array) else type(x))
     traced = any(isinstance(x, jax.core.Tracer) for x in leaves)
     types = (structure, tuple(found), marks, traced, spread())
@@ -221,6 +222,17 @@ def blank(rule: Rule, given: Any) -> State:
     return _blank_type(state_type)(*[ZERO] * len(state_type._fields))
 
 
+def _boxed(rule: Rule, state: State, params: PyTree) -> State:
+    """The state with boxes that name the axes that each array keeps."""
+    slots = rule.slots(type(state))
+    return state._replace(
+        **{
+            name: refitted(getattr(state, name), params, slot.axes)
+            for name, slot in slots.items()
+        }
+    )
+
+
 def lifted(stages: Stages) -> Pair:
     """The pair of a rule, stage by stage."""
     rule, plans = stages.rule, dict[Any, Any]()
@@ -230,7 +242,8 @@ def lifted(stages: Stages) -> Pair:
         if is_slot(params):
             return stages.outline()
         try:
-            return made_of(stages.start, params)
+            state = made_of(stages.start, params)
+            return _boxed(rule, state, params) if has_boxes(params) else state
         except BaseException as error:
             explain(error, rule.who)
             raise

@@ -3,9 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import jax
-import jax.numpy as jnp
-
 from gradtx.core.checks import RESTORED
 from gradtx.core.lift import OnTrees
 from gradtx.core.pair import (
@@ -18,9 +15,10 @@ from gradtx.core.pair import (
     passed_on,
     refuse_unknown,
 )
-from gradtx.core.precision import all_wide_enough, rounded
+from gradtx.core.precision import all_wide_enough, rounded, zero_updates
 from gradtx.core.rule import Rule
 from gradtx.core.stages import lifted
+from gradtx.core.wrap import wrapper
 from gradtx.trees import PyTree
 from gradtx.trees.like import made_of
 from gradtx.values import Misfit, Value, brief, calling, naming, recorded, wrong_type
@@ -154,13 +152,19 @@ def identity() -> Pair:
 
 @transformation
 def set_to_zero() -> Pair:
-    """Return updates of zero: the parameters stay as they are."""
+    """Return updates of zero: the parameters stay as they are.
 
-    def update(updates: Updates, state: EmptyState) -> tuple[Updates, EmptyState]:
-        return jax.tree.map(jnp.zeros_like, updates), state
+    Any leaf will do: that of an integer parameter is an integer, and where there can be
+    no gradient, as of a key or a string, there is no update.
+    """
+
+    def update(
+        updates: Updates, state: EmptyState, params: Params = None
+    ) -> tuple[Updates, EmptyState]:
+        return zero_updates(updates, params), state
 
     # Not leaf by leaf, which is under `jit`: there a constant has no sharding.
-    return _entrywise_on_trees(update)
+    return wrapper(EmptyState, init_empty_state, update, [], scope=Scope.ENTRYWISE)
 
 
 @transformation

@@ -13,13 +13,16 @@ from gradtx.core import GradientTransformation, Pair, Part
 from gradtx.core.pair import as_pair
 from gradtx.core.wrap import parts_of
 from gradtx.inspection.optional import needed_by
+from gradtx.trees import flatten
 from gradtx.trees.like import size
+from gradtx.trees.select import only, selection
 from gradtx.values import Value, naming
-from gradtx.values.calls import remake, signature
+from gradtx.values.calls import names_of, remake, signature
 from gradtx.values.text import show
 
 WIDTH = 80  # columns of the printed table
 LONGEST = 60  # characters of a printed hyperparameter
+FEW = 3  # paths of leaves that are printed
 
 
 class Slot(NamedTuple):
@@ -38,6 +41,7 @@ class DescribedPart(NamedTuple):
     factory: str  # what was called; of a foreign one, the class of its state
     hyperparameters: dict[str, Any]  # arguments, without the transformations inside
     parameters: int  # entries that it acts on
+    leaves: tuple[str, ...]  # the paths of the leaves that it acts on
     slots: tuple[Slot, ...]  # its own, without those of the parts inside
 
     @property
@@ -106,17 +110,25 @@ def describe(tx: GradientTransformation, params: Any) -> Description:
     noted: dict[Any, _Noted] = {}
     noting = _noting(tx, noted)
     state = jax.eval_shape(noting.init, params)
+    whole = _Seen(size(params), _paths(params))
     return Description(
-        tuple(_walk(Part("", noting, state), size(params), noted, depth=0)),
+        tuple(_walk(Part("", noting, state), whole, noted, depth=0)),
         size(params),
         _bytes_by_dtype(jax.eval_shape(lambda p: p, params)),
     )
 
 
+class _Seen(NamedTuple):
+    """What a part is given of the parameters, or acts on."""
+
+    parameters: int
+    leaves: tuple[str, ...]
+
+
 @dataclass
 class _Noted:
     tx: Any
-    parameters: int | None = None  # entries of what its `init` was given
+    seen: _Seen | None = None  # by its `init`
 
 
 def _noting(tx: Any, noted: dict[Any, _Noted]) -> Pair:
@@ -135,27 +147,52 @@ def _noting(tx: Any, noted: dict[Any, _Noted]) -> Pair:
     pair = as_pair(remade, "tx")
 
     def init(params: Any) -> Any:
-        noted[init].parameters = size(params)
+        acted = _masked(tx, params)
+        noted[init].seen = _Seen(size(acted), _paths(acted))
         return pair.init(params)
 
     noted[init] = _Noted(tx)
     return Pair(init, pair.update, pair.scope, pair.extra_args, pair.parts)
 
 
+def _masked(tx: Any, params: Any) -> Any:
+    """The parameters that a part acts on, of those that it is given.
+
+    A rule may have a mask, as a decay has, or hold a regularizer that has one.
+    """
+    if not isinstance(tx, Value) or _holds_a_pair(tx.arguments):
+        return params
+    held = [tx, *(x for x in tx.arguments.values() if isinstance(x, Value))]
+    masks = [
+        x.arguments[name]
+        for x in held
+        for name in names_of(getattr(x.factory, "build", x.factory), "Mask")
+    ]
+    mask = next((mask for mask in masks if mask is not None), None)
+    flat = flatten(params)
+    return only(flat, flat.leaves, selection(mask, params))
+
+
+def _paths(params: Any) -> tuple[str, ...]:
+    found = jax.tree_util.tree_leaves_with_path(params)
+    return tuple(
+        jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in found
+    )
+
+
 def _walk(
-    part: Part, parameters: int, noted: dict[Any, _Noted], depth: int
+    part: Part, seen: _Seen, noted: dict[Any, _Noted], depth: int
 ) -> Iterator[DescribedPart]:
     tx, inside = part.tx, _inside(part)
     if tx is not None and (note := noted.get(as_pair(tx, "tx").init)):
-        tx = note.tx
-        parameters = parameters if note.parameters is None else note.parameters
+        tx, seen = note.tx, note.seen or seen
     ours = isinstance(tx, Value)
     yield DescribedPart(
         depth,
         part.name,
         tx.factory.__name__ if ours else type(part.state).__name__,
         _hyperparameters(tx, inside) if ours else {},
-        parameters,
+        *seen,
         tuple(
             Slot(field, dtype, count)
             for field, slot in _own(part.state, inside).items()
@@ -163,7 +200,7 @@ def _walk(
         ),
     )
     for inner in inside:
-        yield from _walk(inner, parameters, noted, depth + 1)
+        yield from _walk(inner, seen, noted, depth + 1)
 
 
 def _inside(part: Part) -> Sequence[Part]:
@@ -257,7 +294,7 @@ def _table(description: Description) -> Any:
         called.append(part.factory, "bold")
         around[part.depth] = part.parameters
         if part.parameters != around[part.depth - 1]:
-            called.append(f", on {part.parameters:,}", "dim")
+            called.append(f", on {part.parameters:,}: {_few(part.leaves)}", "dim")
         hypers = Text(_shown(part.hyperparameters), "dim")
         cell = Group(called, Padding(hypers, (0, 0, 0, 2)))
         sizes = [slot.bytes for slot in part.slots]
@@ -284,6 +321,12 @@ def _shown(hyperparameters: dict[str, Any]) -> str:
         for name, value in hyperparameters.items()
         if not any(type(value) is type(u) and value == u for u in unset)
     )
+
+
+def _few(leaves: Sequence[str]) -> str:
+    """The paths of some leaves, and how many more there are."""
+    more = len(leaves) - FEW
+    return ", ".join(leaves[:FEW]) + (f" and {more} more" if more > 0 else "")
 
 
 def _short(value: Any) -> str:

@@ -17,7 +17,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 from gradtx.core.roles import UNKNOWN, Axes, Slot, all_axes, is_slot, read_roles
 from gradtx.inspection import probe
 from gradtx.trees import Flat, PyTree, Shape, flatten, keystr
+from gradtx.trees.boxes import has_boxes, unboxed
 from gradtx.trees.flat import Path
+from gradtx.trees.paths import spread
+from gradtx.values import naming
 
 
 def map_params(
@@ -64,6 +67,20 @@ def map_params(
         than the shape of its parameter.
     """
     init = getattr(initable, "init", initable)
+    if has_boxes((state, rest, params)):
+        plain = unboxed(state)
+        out = map_params(
+            init,
+            f,
+            plain,
+            *map(unboxed, rest),
+            transform_non_params=transform_non_params,
+            is_leaf=is_leaf,
+            params=unboxed(params),
+        )
+        boxed: Any = jax.tree.structure(state)
+        inside: Any = jax.tree.structure(plain)
+        return boxed.unflatten(inside.flatten_up_to(out))
     slots, structure = slots_in(init, "map_params")
     try:
         found = structure.flatten_up_to(state)
@@ -112,9 +129,20 @@ def state_sharding(tx: Any, params: PyTree, shardings: PyTree) -> PyTree:
     Args:
       tx: a gradient transformation, or its `init`.
       params: the parameters, or their `jax.ShapeDtypeStruct`s.
-      shardings: a `NamedSharding` or `PartitionSpec` for each of them.
+      shardings: a `NamedSharding` or `PartitionSpec` for each of them, or for a whole
+        subtree, in a tree like the parameters or with the same paths. Where parameters
+        are in boxes, these are for the boxes or for what they hold.
+
+    Returns:
+      A tree of the structure of the state.
+
+    Raises:
+      ValueError: by path, if the shardings do not match the parameters.
     """
-    named = [s for s in jax.tree.leaves(shardings) if isinstance(s, NamedSharding)]
+    plain = unboxed(params)
+    with naming("state_sharding"):
+        found = spread(unboxed(shardings), plain, "shardings", "params")
+    named = [s for s in found if isinstance(s, NamedSharding)]
     replicated: Any = PartitionSpec()
     if named:
         replicated = NamedSharding(named[0].mesh, replicated)
@@ -122,7 +150,7 @@ def state_sharding(tx: Any, params: PyTree, shardings: PyTree) -> PyTree:
         tx,
         lambda _, sharding: sharding,
         jax.eval_shape(getattr(tx, "init", tx), params),
-        shardings,
+        flatten(plain).unflatten(found),
         transform_non_params=lambda _: replicated,
         params=params,
     )

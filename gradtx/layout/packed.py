@@ -319,7 +319,7 @@ def pack(params: PyTree, *selectors: Any) -> Packed:
 def layout_of(kind: type[L], params: PyTree, selectors: Sequence[Any], name: Any) -> L:
     """Where each leaf goes: to those of which `name` and the selectors say the same."""
     flat = check_leaves("params", params)
-    labels = [labelled(selector, params) for selector in selectors]
+    labels = [labelled(selector, params, "the selector") for selector in selectors]
     names = [
         None if x is None else ", ".join([name(x), *(brief(y[i]) for y in labels)])
         for i, x in enumerate(flat.leaves)

@@ -32,6 +32,28 @@ def is_inexact(dtype: DTypeLike) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
+def is_numeric(x: Any) -> bool:
+    """Whether it is a number, or an array of numbers: no boolean, key or string."""
+    if isinstance(x, int | float | complex):
+        return not isinstance(x, bool)
+    return _is_number(getattr(x, "dtype", bool))
+
+
+@functools.cache
+def _is_number(dtype: DTypeLike) -> bool:
+    return bool(jnp.issubdtype(dtype, jnp.number))
+
+
+def is_float(x: Any) -> bool:
+    """Whether it is a floating-point or complex number, or an array of these."""
+    return isinstance(x, float | complex) or is_inexact(getattr(x, "dtype", bool))
+
+
+def is_float0(x: Any) -> bool:
+    """Whether it is what `jax.grad` gives where there can be no gradient."""
+    return bool(getattr(x, "dtype", None) == jax.dtypes.float0)
+
+
 @functools.cache
 def is_real(dtype: DTypeLike) -> bool:
     """Whether the dtype is one of integers or floats."""

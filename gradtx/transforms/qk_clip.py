@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from gradtx.core import ZERO, Count, Pair, slots, transformation, treewise
 from gradtx.numerics import as_array, divide
 from gradtx.trees import flatten, keystr
+from gradtx.trees.boxes import entries
 from gradtx.values import Bound, Misfit
 from gradtx.values.arguments import Fraction
 
@@ -52,7 +53,7 @@ def qk_clip(
 
     def update(updates, s, params, *, max_logits, threshold, exponent):
         flat = flatten(params)
-        sizes = flat.match(max_logits, "params", "max_logits")
+        sizes = entries(flat, max_logits, "params", "max_logits")
         us = flat.match(updates, "params", "updates")
 
         def step(i, p, u, size):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.numerics import as_array
-from gradtx.numerics.dtypes import is_inexact
+from gradtx.numerics.dtypes import is_float0, is_inexact
 from gradtx.trees.flat import Flat, Leaf, Path, PyTree, flatten, keystr
 from gradtx.values import brief, wrong_type
 
@@ -29,7 +29,10 @@ def check_leaf(name: str, path: Path, x: Any) -> jax.Array:
 
 
 def check_leaves(name: str, tree: PyTree, marks: Sequence[bool] | None = None) -> Flat:
-    """A tree taken apart: its arrays where it is acted on, None elsewhere."""
+    """A tree taken apart: its arrays where it is acted on, None elsewhere.
+
+    Where there can be no gradient, and so is float0, there is none.
+    """
     flat = flatten(tree)
     if marks is None or len(marks) != len(flat.leaves):  # which is refused later
         marks = (True,) * len(flat.leaves)
@@ -37,7 +40,7 @@ def check_leaves(name: str, tree: PyTree, marks: Sequence[bool] | None = None) -
     for i, (x, mark) in enumerate(zip(flat.leaves, marks, strict=True)):
         known = isinstance(x, jax.Array) and is_inexact(x.dtype)
         if mark and x is not None and not known:
-            x = check_leaf(name, flat.paths[i], x)
+            x = None if is_float0(x) else check_leaf(name, flat.paths[i], x)
         leaves.append(x if mark else None)
     return flat.with_leaves(leaves)
 

@@ -3,7 +3,8 @@
 A selector is one of
 
 - a tree of booleans, or of labels, with the structure of the parameters or a prefix of
-  it; an Equinox module is a tree, although it is callable;
+  it, or with leaves of the same paths in other containers (`trees/paths.py`); an
+  Equinox module is a tree, although it is callable;
 - a function of `(path, leaf)`, as in `jax.tree_util.tree_map_with_path`;
 - a function of the parameters that returns such a tree.
 
@@ -12,23 +13,24 @@ dtypes, but not at values: it is evaluated when `init` and `update` are traced, 
 parameters; where `update` is called without them, on the updates.
 """
 
-import fnmatch
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx.trees.flat import Flat, PyTree, flatten, is_joined, keystr, outline
+from gradtx.trees.paths import spread
 from gradtx.values import (
     Allowed,
+    Misfit,
     Value,
     brief,
     is_number,
     naming,
     recorded,
-    refuse,
     wrong_type,
 )
 
@@ -56,8 +58,12 @@ def _is_selector(of_leaf: Callable[[Any], bool]) -> Callable[[Any], Any]:
     return check
 
 
-def _is_label(x: Any) -> bool:
+def _is_mark(x: Any) -> bool:
     return not hasattr(x, "dtype") or _is_bool(x)
+
+
+def _anything(x: Any) -> bool:  # labels are refused by path, where they are used
+    return True
 
 
 Mask = Annotated[
@@ -65,7 +71,7 @@ Mask = Annotated[
     Allowed(
         text="a tree of True and False, a function of (path, leaf) or of the "
         "parameters, or None for all leaves",
-        check=_is_selector(_is_label),
+        check=_is_selector(_is_mark),
         name="Mask",
     ),
 ]
@@ -73,63 +79,23 @@ Labels = Annotated[
     Any,
     Allowed(
         text="a tree of labels, or a function of (path, leaf) or of the parameters",
-        check=_is_selector(_is_label),
+        check=_is_selector(_anything),
         name="Labels",
     ),
 ]
 
 
 def matrices(params: PyTree) -> PyTree:
-    """Select the leaves of two axes or more: the weights of layers and convolutions."""
-    return jax.tree.map(lambda p: _axes(p) >= 2, params)
+    """Select the leaves of two axes or more: the weights of layers and convolutions.
+
+    Of layers that are stacked, `per_layer(matrices, {"layers/*": 1})` selects these.
+    """
+    return jax.tree.map(lambda p: axes_of(p) >= 2, params)
 
 
 def vectors(params: PyTree) -> PyTree:
     """Select the leaves of one axis or none: biases, and the scales of norms."""
-    return jax.tree.map(lambda p: 0 <= _axes(p) < 2, params)
-
-
-@selector
-def by_path(*globs: str) -> Callable[[PyTree], PyTree]:
-    """Select the leaves whose path matches one of the patterns.
-
-    The path of a leaf is its keys, fields and indices joined by "/", as in
-    "encoder/layers/0/kernel". A `*` stands for any text, also across a "/", `?` for a
-    character and `[ab]` for one of these. The `/value` that Flax NNX appends to the
-    path of a variable may be left out.
-
-    Args:
-      *globs: one or more patterns, such as "*/kernel" or "head/*". Case matters.
-
-    Raises:
-      TypeError: if a pattern is not a string.
-      ValueError: if there is no pattern; when it is applied, if no path matches any.
-    """
-    if not globs:
-        raise refuse("globs", (), "one pattern or more")
-    for glob in globs:
-        if not isinstance(glob, str):
-            raise wrong_type(f"{brief(glob)} is not a string.")
-
-    def matches(path: Any) -> bool:
-        names = {jax.tree_util.keystr(path, simple=True, separator="/")}
-        if path and path[-1] == jax.tree_util.GetAttrKey("value"):
-            names.add(jax.tree_util.keystr(path[:-1], simple=True, separator="/"))
-        return any(fnmatch.fnmatchcase(n, glob) for n in names for glob in globs)
-
-    def select(params: PyTree) -> PyTree:
-        flat = flatten(params)
-        marks = [matches(path) for path in flat.paths]
-        if marks and not any(marks):
-            paths = [
-                jax.tree_util.keystr(p, simple=True, separator="/") for p in flat.paths
-            ]
-            shown = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
-            patterns = ", ".join(map(brief, globs))
-            raise ValueError(f"by_path({patterns}) matches no leaf; there are {shown}.")
-        return _holed(flat, marks)
-
-    return select
+    return jax.tree.map(lambda p: 0 <= axes_of(p) < 2, params)
 
 
 @selector
@@ -144,7 +110,7 @@ def everything_but(*selectors: Any) -> Callable[[PyTree], PyTree]:
         flat = flatten(params)
         chosen = [selected(s, params) for s in selectors]
         marks = [not any(column) for column in zip(*chosen, strict=True)]
-        return _holed(flat, marks if chosen else [True] * len(flat.leaves))
+        return holed(flat, marks if chosen else [True] * len(flat.leaves))
 
     return select
 
@@ -161,7 +127,7 @@ def labels(selector: Any, params: PyTree, who: Any = "labels") -> list[Any]:
       ValueError: by path, if the selector's tree has another structure.
     """
     with naming(who):
-        return labelled(selector, params)
+        return labelled(selector, params, "labels")
 
 
 def selection(mask: Any, params: PyTree, who: Any = "mask") -> list[bool]:
@@ -180,15 +146,21 @@ def selection(mask: Any, params: PyTree, who: Any = "mask") -> list[bool]:
         return selected(mask, params)
 
 
-def labelled(selector: Any, params: PyTree) -> list[Any]:
-    """`labels`, for those who know in whose name they ask."""
+def labelled(selector: Any, params: PyTree, name: str) -> list[Any]:
+    """`labels`, for those who know in whose name they ask.
+
+    Args:
+      selector: see the head of this module.
+      params: the parameters, or anything of their structure.
+      name: what the selector is called in an error, "labels" or "mask".
+    """
     top: Any
     tops, top = jax.tree.flatten(params, is_leaf=lambda x: x is None or is_joined(x))
     if not tops:
         return []
     if any(map(is_joined, tops)):
         parts = outline(params)
-        found = labelled(outline(selector), parts)
+        found = labelled(outline(selector), parts, name)
         given = flatten(parts).unflatten(found)
         pairs = zip(tops, top.flatten_up_to(given), strict=True)
         return [y for x, ys in pairs for y in (x.common(ys) if is_joined(x) else [ys])]
@@ -198,21 +170,43 @@ def labelled(selector: Any, params: PyTree) -> list[Any]:
         return [None if x is None else selector(path, x) for path, x in pairs]
     if _is_function(selector):
         selector = selector(params)
-    prefix = flatten(selector)
-    subtrees = prefix.match(params, "mask", "params")
-    found = []
-    for label, subtree in zip(prefix.leaves, subtrees, strict=True):
-        found += [label] * len(flatten(subtree).leaves)
-    return found
+    try:
+        return spread(selector, params, name, "params")
+    except Misfit as error:
+        if not _has_patterns(selector):
+            raise
+        raise Misfit(f"{error} Patterns go into by_path(...).") from None
+
+
+def keys_of(params: PyTree, found: Sequence[Any]) -> list[Hashable]:
+    """The labels of leaves, which have to be keys of a mapping, or None.
+
+    Raises:
+      TypeError: by path, if a label is none.
+    """
+    keys: list[Hashable] = []
+    for i, label in enumerate(found):
+        key = bool(label) if _is_bool(label) else label
+        try:
+            hash(key)
+        except TypeError:
+            where = keystr(flatten(params).paths[i]) or "the parameter"
+            raise wrong_type(
+                f"{where} has the label {brief(label)}, of type "
+                f"{type(label).__name__}; expected a string, a number or another key "
+                "of a mapping."
+            ) from None
+        keys.append(key)
+    return keys
 
 
 def selected(mask: Any, params: PyTree) -> list[bool]:
     """`selection`, for those who know in whose name they ask."""
     if mask is None:
         return [True] * len(flatten(params).leaves)
-    marks, flat = labelled(mask, params), flatten(params)
+    marks, flat = labelled(mask, params, "mask"), flatten(params)
     for i, (mark, leaf) in enumerate(zip(marks, flat.leaves, strict=False)):
-        if not (_is_bool(mark) or leaf is None):
+        if not (_is_bool(mark) or leaf is None or _is_bit(mark)):
             raise wrong_type(
                 f"mask{keystr(flat.paths[i])} is {brief(mark)}; expected True or False."
             )
@@ -225,12 +219,12 @@ def only(flat: Flat, leaves: Sequence[Any], marks: Sequence[bool]) -> PyTree:
     return flat.structure.unflatten([x if mark else None for x, mark in pairs])
 
 
-def _holed(flat: Flat, marks: Sequence[bool]) -> PyTree:
+def holed(flat: Flat, marks: Sequence[bool]) -> PyTree:
     """The marks as a tree, with None where the tree has None."""
     return only(flat, marks, [x is not None for x in flat.leaves])
 
 
-def _axes(leaf: Any) -> int:
+def axes_of(leaf: Any) -> int:
     """The number of axes; of what is no array, such as a function, -1."""
     return jnp.ndim(leaf) if is_number(leaf) or hasattr(leaf, "shape") else -1
 
@@ -254,8 +248,22 @@ def required_arguments(function: Any) -> int:
     return sum(p.kind in positional and p.default is p.empty for p in parameters)
 
 
+def _has_patterns(selector: Any) -> bool:
+    """Whether it looks like rules for `by_path`: a mapping from patterns, or pairs."""
+    if isinstance(selector, Mapping):
+        return any(isinstance(key, str) and set(key) & set("*?[") for key in selector)
+    return isinstance(selector, list | tuple) and all(
+        isinstance(x, tuple | list) and len(x) == 2 and isinstance(x[0], str)
+        for x in selector
+    )
+
+
 def _takes_path_and_leaf(selector: Any) -> bool:
     return _is_function(selector) and required_arguments(selector) == 2
+
+
+def _is_bit(x: Any) -> bool:
+    return isinstance(x, int | np.integer) and x in (0, 1)
 
 
 def _is_bool(x: Any) -> bool:

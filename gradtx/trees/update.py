@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from gradtx.numerics import as_array, wide_dtype, widen
-from gradtx.numerics.dtypes import in_dtype, is_inexact
-from gradtx.trees.flat import flatten, keystr, map_matching
+from gradtx.numerics.dtypes import in_dtype, is_float, is_float0, is_inexact, is_numeric
+from gradtx.trees.checks import check_leaves
+from gradtx.trees.flat import Flat, flatten, keystr, map_matching
 from gradtx.values import naming, wrong_type
 
 
@@ -18,10 +19,12 @@ def apply_updates(params: Any, updates: Any) -> Any:
 
     Args:
       params: a tree of arrays.
-      updates: a tree of the same structure and shapes; where it has None, the
-        parameter stays as it is.
+      updates: a tree of the same structure and shapes; where it has None, or float0,
+        the parameter stays as it is.
 
     Raises:
+      TypeError: by path, where a parameter is no number, or is an integer and its
+        update is none.
       ValueError: by path, where structures or shapes differ.
       TypeError: by path, if an update is complex and its parameter is not.
     """
@@ -29,15 +32,37 @@ def apply_updates(params: Any, updates: Any) -> Any:
         flat = flatten(updates)
         ps, out = flat.match(params, "updates", "params"), []
         for i, (u, p) in enumerate(zip(flat.leaves, ps, strict=True)):
-            if u is not None:
-                flat.check_shape(i, u, p, "updates", "params")
-                if jnp.iscomplexobj(u) and not jnp.iscomplexobj(p):
-                    where = keystr(flat.paths[i])
-                    raise wrong_type(
-                        f"updates{where} is complex, but params{where} is real."
-                    )
-            out.append(p if u is None else _mixed(_plus, p, u))
+            if u is None or is_float0(u):
+                out.append(p)
+                continue
+            _check_numbers(flat, i, u, p)
+            flat.check_shape(i, u, p, "updates", "params")
+            new = _mixed(_plus, p, u)
+            # A scalar that promotes as a Python number does goes on doing so.
+            weak = getattr(p, "weak_type", False) and new.ndim == 0
+            out.append(jax.lax.full_like(p, new) if weak else new)
         return flat.unflatten(out)
+
+
+def _check_numbers(flat: Flat, i: int, u: Any, p: Any) -> None:
+    """Refuse an update that would be truncated, or that is for no number."""
+    if is_numeric(u) and is_numeric(p) and (is_float(p) or not is_float(u)):
+        if jnp.iscomplexobj(u) and not jnp.iscomplexobj(p):
+            where = keystr(flat.paths[i])
+            raise wrong_type(f"updates{where} is complex, but params{where} is real.")
+        return
+    if jax.tree_util.all_leaves([p]):
+        where = keystr(flat.paths[i])
+        raise wrong_type(
+            f"updates{where} is {_kind(u)}, but params{where} is {_kind(p)}, which "
+            "stays as it is only where the update is None. freeze and partition leave "
+            "it out."
+        )
+
+
+def _kind(x: Any) -> str:
+    dtype = getattr(x, "dtype", None)
+    return f"of type {type(x).__name__}" if dtype is None else f"an array of {dtype}"
 
 
 def incremental_update(new_tensors: Any, old_tensors: Any, step_size: ArrayLike) -> Any:
@@ -52,8 +77,11 @@ def incremental_update(new_tensors: Any, old_tensors: Any, step_size: ArrayLike)
       The new average, in the dtypes of `old_tensors`.
 
     Raises:
+      TypeError: by path, where the old is no floating-point or complex array.
       ValueError: by path, where structures or shapes differ.
     """
+    with naming("incremental_update"):
+        check_leaves("old_tensors", old_tensors)
 
     def mix(old: jax.Array, new: jax.Array) -> jax.Array:
         weight = jnp.asarray(step_size, jnp.finfo(old.dtype).dtype)
@@ -84,7 +112,7 @@ def periodic_update(
     """
     renew = jnp.equal(jnp.mod(steps, update_period), 0)
     return map_matching(
-        lambda old, new: jnp.where(renew, new, old).astype(old.dtype),
+        lambda old, new: in_dtype(jnp.where(renew, new, old), old.dtype),
         "periodic_update",
         ("old_tensors", "new_tensors"),
         old_tensors,

@@ -68,6 +68,11 @@ def numbers(build: Any) -> dict[str, Number]:
     return {n: c for n, c in found.items() if isinstance(c, Number) and not c.whole}
 
 
+def names_of(build: Any, kind: str) -> list[str]:
+    """The arguments of a factory that may be what goes by this name, as "Mask"."""
+    return [n for n, (check, _) in _constraints(build).items() if check.name == kind]
+
+
 def arguments(build: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """The arguments by name, defaults filled in, or an error that restates the call."""
     try:
@@ -102,7 +107,10 @@ _INIT = " A transformation is given parameters by init(params), after it is made
 
 def _is_like_parameters(value: Any) -> bool:
     """Whether it is a tree with arrays in it, as parameters are, and no array."""
-    leaves = jax.tree.leaves(value)
+    try:
+        leaves = jax.tree.leaves(value)
+    except ValueError:  # a dict whose keys cannot be sorted
+        return False
     arrays = any(isinstance(x, jax.Array | np.ndarray) for x in leaves)
     return arrays and not jax.tree_util.all_leaves([value])
 

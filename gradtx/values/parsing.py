@@ -9,6 +9,7 @@ import difflib
 import importlib
 import math
 import operator
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -80,7 +81,8 @@ def public_names() -> dict[str, Any]:
         short = room.rpartition(".")[2]
         found |= {f"{short}.{name}": getattr(module, name) for name in module.__all__}
     found = {name: item for name, item in found.items() if callable(item)}
-    return found | {"jnp.array": jnp.array, "np.array": np.array, "float": float}
+    plain = {"jnp.array": jnp.array, "np.array": np.array, "float": float}
+    return found | plain | {"re.compile": re.compile}
 
 
 def makes_values(item: Any) -> bool:
@@ -134,13 +136,13 @@ class _Reader:
         maker = self.read(function)
         given = [self.read(arg) for arg in args]
         words = {self.word(k): self.read(k.value) for k in keywords}
-        plain = maker in (jnp.array, np.array, float)
+        plain = maker in (jnp.array, np.array, float, re.compile)
         if not (plain or (makes_values(maker) and callable(maker))):
             raise self.wrong(node, f"{ast.unparse(function)} does not make a value")
         try:
             return maker(*given, **words)
-        except (TypeError, ValueError) as error:
-            raise self.wrong(node, str(error).rstrip("."), type(error)) from None
+        except (TypeError, ValueError, re.error) as error:
+            raise self.wrong(node, str(error).rstrip("."), _kind(error)) from None
 
     def word(self, keyword: ast.keyword) -> str:
         if keyword.arg is None:
@@ -224,6 +226,8 @@ def _written(x: Any) -> Any:
         module = "jax.numpy" if isinstance(x, jax.Array) else "numpy"
         written = {"_target_": f"{module}.array", "_args_": [np.asarray(x).tolist()]}
         return written | {"dtype": str(x.dtype)}
+    if isinstance(x, re.Pattern) and x.flags == re.compile(x.pattern).flags:
+        return {"_target_": "re.compile", "_args_": [x.pattern]}
     if callable(x) and hasattr(x, "__name__"):
         return {"_name_": _full_name(x)}
     raise TypeError(f"to_dict: {brief(x)} cannot be written as text.")
@@ -284,13 +288,13 @@ def _read(x: Any, known: Mapping[str, Any], place: str) -> Any:
     else:
         make = _read(target, known, f"{place}._target_")
     args = _read(x.get("_args_", []), known, f"{place}._args_".lstrip("."))
-    plain = make in (tuple, dict, np.array, jnp.array)
+    plain = make in (tuple, dict, np.array, jnp.array, re.compile)
     if not (plain or makes_values(make)):
         raise _misfit(place, f"{target} does not make a value.")
     try:
         return make(*args, **words)
-    except (TypeError, ValueError) as error:
-        raise _misfit(place, str(error), type(error)) from None
+    except (TypeError, ValueError, re.error) as error:
+        raise _misfit(place, str(error), _kind(error)) from None
 
 
 def _known(name: Any, known: Mapping[str, Any], place: str) -> Any:
@@ -301,6 +305,10 @@ def _known(name: Any, known: Mapping[str, Any], place: str) -> Any:
     near = difflib.get_close_matches(full, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else "."
     raise _misfit(place, f"gradtx has nothing by the name of {name}{hint}")
+
+
+def _kind(error: Exception) -> type[Exception]:
+    return ValueError if isinstance(error, re.error) else type(error)
 
 
 def _misfit(place: str, text: str, kind: type[Exception] = ValueError) -> Misfit:

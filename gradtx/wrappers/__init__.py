@@ -29,6 +29,7 @@ from gradtx.wrappers.partition import (
     PartitionState,
     multi_transform,
     partition,
+    scale_by_rules,
 )
 from gradtx.wrappers.lazy_rows import LazyRowsState as LazyRowsState, lazy_rows
 
@@ -94,6 +95,7 @@ __all__ = [
     "multi_transform",
     "partition",
     "lazy_rows",
+    "scale_by_rules",
     # Steps that are not made
     "ApplyIfFiniteState",
     "apply_if_finite",

@@ -23,8 +23,9 @@ from gradtx.core import (
 from gradtx.core.precision import dtype_within, narrow, wide_enough
 from gradtx.core.wrap import run_if
 from gradtx.numerics import DTypeLike, as_array, safe_increment, wide_dtype, widen
+from gradtx.numerics.dtypes import is_float
 from gradtx.numerics.xla import either
-from gradtx.trees import Flat, Leaf, PyTree
+from gradtx.trees import Flat, Leaf, PyTree, flatten
 from gradtx.trees.checks import check_flag, check_leaf, check_leaves
 from gradtx.values import DType, Misfit, Number, brief, is_number, recorded
 from gradtx.values.arguments import steps
@@ -147,13 +148,16 @@ def accumulate(
     at_once = is_number(every) and every == 1 and should_skip_update_fn is None
 
     def init(params: Params) -> MultiStepsState:
-        flat, step = check_leaves("params", params), jnp.zeros((), jnp.int32)
+        # What is no float the inner transformation refuses, unless it is frozen there.
+        inner_opt_state, step = pair.init(params), jnp.zeros((), jnp.int32)
+        floats = [is_float(x) for x in flatten(params).leaves]
+        flat = check_leaves("params", params, floats)
         sums = jax.tree.map(first_sum, list(flat.leaves))
         finest = wide_dtype(*(a.dtype for a in jax.tree.leaves(sums)))
         return MultiStepsState(
             mini_step=jnp.zeros((), jnp.int32),
             gradient_step=step,
-            inner_opt_state=pair.init(params),
+            inner_opt_state=inner_opt_state,
             acc_grads=flat.unflatten(sums),
             skip_state=judge.init(params),
             acc_weight=jnp.zeros((), finest),

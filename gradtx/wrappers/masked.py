@@ -48,10 +48,10 @@ def masked(
 
     Args:
       inner: a gradient transformation.
-      mask: a selector: a tree of booleans with the structure of the parameters, or a
-        prefix of it; a function of `(path, leaf)`, or of the parameters; or one of
-        `matrices`, `vectors`, `by_path(...)`, `everything_but(...)`. True selects what
-        is transformed.
+      mask: a selector: a tree of booleans with the structure of the parameters, a
+        prefix of it, or one whose leaves have the same paths; a function of `(path,
+        leaf)`, or of the parameters; or one of `matrices`, `vectors`, `by_path(...)`,
+        `per_layer(...)`, `everything_but(...)`. True selects what is transformed.
       mask_compatible_extra_args: whether extra arguments with the structure of the
         updates are masked too.
 

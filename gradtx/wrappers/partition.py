@@ -16,22 +16,25 @@ from gradtx.core import (
     zero_updates,
 )
 from gradtx.core.pair import joint
+from gradtx.transforms.scaling import scale
 from gradtx.trees import flatten, keystr
-from gradtx.trees.select import Labels, labelled, only
-from gradtx.values import Allowed, Misfit, brief
+from gradtx.trees.rules import Rules, by_path
+from gradtx.trees.select import Labels, keys_of, labelled, only
+from gradtx.values import Allowed, Hyper, Misfit, brief, checked
 from gradtx.wrappers.masked import MaskedState, Split
 
 
 def _transforms(value: Any) -> dict[Hashable, Any]:
     if not isinstance(value, Mapping):
         raise TypeError
+    sorted(value)  # as JAX does with the keys of a dict
     return dict(value)
 
 
 Transforms = Annotated[
     Mapping[Any, GradientTransformation],
     Allowed(
-        text="a mapping from labels to gradient transformations",
+        text="a mapping from labels of one type to gradient transformations",
         check=_transforms,
         name="Transforms",
     ),
@@ -58,15 +61,16 @@ def partition(
     Args:
       transforms: a transformation for each label. A label that no leaf has is allowed.
       param_labels: a selector of labels: a tree of labels with the structure of the
-        parameters, or a prefix of it; a function of `(path, leaf)` or of the
-        parameters; or one such as `matrices`, whose labels are True and False. Leaves
+        parameters, a prefix of it, or one whose leaves have the same paths; a function
+        of `(path, leaf)` or of the parameters; `by_path({"encoder/*": "slow", "*":
+        "fast"})`; or a mask such as `matrices`, whose labels are True and False. Leaves
         labelled None are frozen: their updates are zero, and they have no state.
       mask_compatible_extra_args: whether extra arguments with the structure of the
         updates are split too.
 
     Raises:
       TypeError: if `transforms` is not a mapping to transformations.
-      ValueError: by path, from `init` and `update`, if a leaf's label has no
+      TypeError, ValueError: by path, from `init` and `update`, if a leaf's label has no
         transformation or the labels do not match the parameters.
     """
     pairs = {
@@ -75,8 +79,9 @@ def partition(
     }
 
     def marks_of(params: Params) -> dict[Hashable, list[bool]]:
-        flat, found = flatten(params), labelled(param_labels, params)
-        for i, (label, leaf) in enumerate(zip(found, flat.leaves, strict=False)):
+        found = keys_of(params, labelled(param_labels, params, "labels"))
+        flat = flatten(params)
+        for i, (label, leaf) in enumerate(zip(found, flat.leaves, strict=True)):
             if leaf is not None and label is not None and label not in pairs:
                 raise Misfit(
                     f"{keystr(flat.paths[i]) or 'the parameter'} has the label "
@@ -123,3 +128,41 @@ def partition(
 
 # Optax's names before.
 multi_transform, MultiTransformState = partition, PartitionState
+
+
+@checked
+def scale_by_rules(
+    rules: Rules, *, default: Hyper | None = None
+) -> GradientTransformation:
+    """Multiply each update by what the first rule that fits its path says: u = c · g.
+
+    Last in a chain, these are multipliers of the learning rate.
+
+    Args:
+      rules: pairs (pattern, c) in their order, or a dict from patterns to c. A pattern
+        is one of `by_path`; c is a number, an array or a schedule, or None: the
+        parameter is frozen.
+      default: c of the leaves that no rule fits; None if there is to be no such leaf.
+
+    Returns:
+      A `partition` by path of a `scale` for each rule, in which they go by their
+      patterns.
+
+    Raises:
+      TypeError, ValueError: if a pattern or a number is none, or there is no rule; from
+        `init` and `update`, with the paths, if no rule fits a leaf and there is no
+        default.
+    """
+    if default is not None:
+        rules = [*rules, ("*", default)]
+    names = [p if isinstance(p, str) else brief(p) for p, _ in rules]
+    steps = {
+        name: scale(c)
+        for name, (_, c) in reversed([*zip(names, rules, strict=True)])
+        if c is not None
+    }
+    labels = [
+        (pattern, None if c is None else name)
+        for name, (pattern, c) in zip(names, rules, strict=True)
+    ]
+    return partition(steps, by_path(labels))
