@@ -1,9 +1,12 @@
 """The core: values, hand-written pairs, chains, extra arguments, errors, updates."""
 
+import concurrent.futures
 import copy
 import dataclasses
 import functools
+import gc
 import pickle
+import weakref
 
 import chex
 import jax
@@ -536,3 +539,45 @@ def test_scalars_keep_their_dtypes_in_one_array(x64):
     assert found == numbers
     for name, x in numbers.items():
         assert (found[name].dtype, found[name].weak_type) == (x.dtype, x.weak_type)
+
+
+def test_functions_are_let_go_with_the_transformation_that_holds_them():
+    p, refs = {"w": jnp.ones(3)}, []
+    for i in range(4):
+        held = jnp.ones(3) * i
+
+        def schedule(count, held=held):
+            return 0.1 + held[0]
+
+        def mask(params, held=held):
+            return jax.tree.map(lambda _: True, params)
+
+        tx = gradtx.masked(gradtx.sgd(schedule, momentum=0.9), mask)
+        _, state = tx.update(p, tx.init(p), p)
+        jax.jit(tx.update)(p, state, p)
+        refs += map(weakref.ref, (held, schedule, mask))
+        del tx, state, held, schedule, mask
+    gc.collect()
+    assert not [ref for ref in refs if ref() is not None]
+
+
+def test_no_tracer_outlives_a_schedule_that_closes_over_it():
+    def step(rate):
+        tx, p = gradtx.sgd(lambda count: rate), jnp.ones(2)
+        return tx.update(p, tx.init(p))[0]
+
+    with jax.checking_leaks():
+        np.testing.assert_allclose(jax.jit(step)(0.5), [-0.5, -0.5])
+
+
+def test_threads_may_share_a_transformation():
+    tx = gradtx.adamw(gradtx.linear_schedule(0.1, 0.0, 10))
+
+    def first_steps(i):
+        trees = ({f"w{i}": jnp.ones(3 + (i + k) % 4)} for k in range(20))
+        updates = (tx.update(p, tx.init(p), p)[0] for p in trees)
+        return [float(jax.tree.leaves(u)[0][0]) for u in updates]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = [u for us in pool.map(first_steps, range(8)) for u in us]
+    np.testing.assert_allclose(found, [-0.10001] * 160, rtol=1e-5)
