@@ -39,15 +39,6 @@ def check_fields(state: Any, expected: Any) -> None:
         )
 
 
-def check_given(updates: Any, params: Any) -> None:
-    """Refuse updates that are None as a whole, which a leaf without gradient may be."""
-    if updates is None and jax.tree.leaves(params):
-        raise wrong_type(
-            f"updates is None; expected a tree like params, a {type(params).__name__}. "
-            "Does the function that makes the gradients return them?"
-        )
-
-
 def check_spread(rule_scope: Scope, said: Spread, path: Path, *arrays: Any) -> None:
     """Refuse a leaf that is a shard, if a rule would take it for the whole."""
     unsaid = said.unsaid(*arrays)

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 
 from gradtx.core.checks import (
     check_fields,
-    check_given,
     check_same,
     check_slot,
     check_spread,
@@ -193,7 +192,6 @@ class OnLeaves:
 
     def checked(self, call: Call) -> Plan:
         updates, state, params = call.trees(call.leaves)
-        check_given(updates, params)
         places = call.trees(range(len(call.leaves)))
         flat, g_places = (
             check_leaves("updates", updates, call.marks),
@@ -278,8 +276,9 @@ class OnTrees:
 
     def checked(self, call: Call) -> Plan:
         updates, state, params = call.trees(call.leaves)
-        check_given(updates, params)
         places = call.trees(range(len(call.leaves)))
+        if self.rule.known_type is not None:
+            check_fields(state, self.rule.known_type)
         flat = check_leaves("updates", updates, None)
         there = [g is not None for g in flat.leaves]
         acted = [i for i, g in enumerate(flat.leaves) if g is not None]

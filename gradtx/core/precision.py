@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from gradtx.numerics import DTypeLike, as_array, is_real, promote, wide_dtype, widen
 from gradtx.numerics.dtypes import in_dtype, is_float, is_float0, is_inexact, is_numeric
 from gradtx.trees import Flat, Leaf, PyTree, flatten
+from gradtx.trees.checks import check_beside
 from gradtx.values import wrong_type
 
 WIDE = frozenset(map(jnp.dtype, ("float32", "float64", "complex64", "complex128")))
@@ -112,4 +113,5 @@ def given(updates: PyTree, params: PyTree) -> tuple[Flat, Sequence[Leaf]]:
     flat = flatten(updates)
     if params is None:
         return flat, [None] * len(flat.leaves)
+    check_beside(flat, params)
     return flat, flat.match(params, "updates", "params")

@@ -51,6 +51,24 @@ def arrays(tree: PyTree) -> PyTree:
     return flat.unflatten(flat.leaves)
 
 
+def check_beside(flat: Flat, params: PyTree) -> None:
+    """Refuse updates that are no tree, or None, where the parameters are one."""
+    alone = len(flat.leaves) == 1 and jax.tree_util.treedef_is_leaf(flat.structure)
+    if not alone or params is None or jax.tree_util.all_leaves([params]):
+        return
+    given, kind = flat.leaves[0], f"a {type(params).__name__}"
+    if given is not None:
+        text = (
+            f"updates is {brief(given)}, but params is {kind}; expected a tree like it."
+        )
+        raise wrong_type(text)
+    if jax.tree.leaves(params):
+        raise wrong_type(
+            f"updates is None; expected a tree like params, {kind}. Does the function "
+            "that makes the gradients return them?"
+        )
+
+
 def parameters_beside(
     flat: Flat, params: PyTree, places: PyTree
 ) -> tuple[Sequence[Leaf], Sequence[Any]]:
@@ -58,12 +76,8 @@ def parameters_beside(
     if params is None:
         none = [None] * len(flat.leaves)
         return none, none
+    check_beside(flat, params)
     ps = flat.match(params, "updates", "params")
-    if len(ps) == 1 and ps[0] is params and not jax.tree_util.all_leaves([params]):
-        raise wrong_type(
-            f"updates is {brief(flat.tree)}, but params is a {type(params).__name__}; "
-            "expected a tree like it."
-        )
     for i, (g, p) in enumerate(zip(flat.leaves, ps, strict=True)):
         known = isinstance(p, jax.Array) and is_inexact(p.dtype)
         if g is not None and not (known and p.shape == g.shape):

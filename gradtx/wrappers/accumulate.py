@@ -26,7 +26,7 @@ from gradtx.numerics import DTypeLike, as_array, safe_increment, wide_dtype, wid
 from gradtx.numerics.dtypes import is_float
 from gradtx.numerics.xla import either
 from gradtx.trees import Flat, Leaf, PyTree, flatten
-from gradtx.trees.checks import check_flag, check_leaf, check_leaves
+from gradtx.trees.checks import check_flag, check_leaf, check_leaves, parameters_beside
 from gradtx.values import DType, Misfit, Number, brief, is_number, recorded
 from gradtx.values.arguments import steps
 from gradtx.wrappers.judge import SkipFunction, judge_of
@@ -179,8 +179,7 @@ def accumulate(
         given = {"weight": weight, "flush": flush}
         extra |= {word: x for word, x in given.items() if x is not None}
         flushes = check_flag("flush", False if flush is None else flush, "is")
-        if params is not None:
-            _matched(flat, params, "params")
+        parameters_beside(flat, params, params)
         accs = _matched(flat, state.acc_grads, "state.acc_grads")
         updates, step = flat.unflatten(flat.leaves), state.gradient_step
         before = as_array(state.acc_weight)
