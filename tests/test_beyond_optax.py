@@ -198,6 +198,18 @@ def test_words_are_checked_when_the_call_is_made():
         gradtx.scale_by_spam(debias_since="never")
 
 
+def test_decay_towards_a_tree():
+    start, p = {"w": np.array([1.0, 2.0])}, {"w": jnp.array([3.0, 3.0])}
+    tx = gradtx.add_decay(0.5, towards=start)
+    state = tx.init(p)
+    for _ in range(2):
+        u, state = tx.update({"w": jnp.zeros(2)}, state, p)
+        np.testing.assert_allclose(u["w"], [1.0, 0.5])
+    assert gradtx.parse(repr(tx)) == tx
+    with pytest.raises(ValueError, match=r"add_decay.*params\['w'\] has shape \(3,\)"):
+        tx.init({"w": jnp.ones(3)})
+
+
 def test_a_schedule_needs_its_peak():
     rate = gradtx.cosine_decay_schedule(0.1, 10)
     with pytest.raises(ValueError, match="peak_learning_rate must be given"):

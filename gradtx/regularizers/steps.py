@@ -6,11 +6,21 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import ZERO, Count, Pair, Point, entrywise, slots, transformation
-from gradtx.core.roles import point_like
+from gradtx.core.roles import is_slot, point_like
 from gradtx.numerics import lerp
 from gradtx.regularizers.penalties import Regularizer
-from gradtx.trees import Mask
-from gradtx.values import Decay, LearningRate, NonNegative, brief, one_of, wrong_type
+from gradtx.trees import Mask, PyTree, flatten
+from gradtx.values import (
+    Allowed,
+    Decay,
+    LearningRate,
+    NonNegative,
+    brief,
+    calling,
+    naming,
+    one_of,
+    wrong_type,
+)
 from gradtx.values.arguments import is_zero
 
 
@@ -61,12 +71,29 @@ def add_decayed_weights(
     return entrywise(slots(AddDecayedWeightsState), update, mask=mask)
 
 
+_WORDS = one_of("zero", "start", "average")
+
+
+def _is_target(value: Any) -> Any:
+    if isinstance(value, str):
+        return _WORDS(value)
+    if not jax.tree.leaves(value):
+        raise TypeError
+    return value
+
+
+Towards = Annotated[
+    Any,
+    Allowed(text=f"{_WORDS}, or a tree of arrays", check=_is_target, name="Towards"),
+]
+
+
 @transformation
 def add_decay(
     weight_decay: NonNegative,
     mask: Mask | None = None,
     *,
-    towards: Annotated[str, one_of("zero", "start", "average")] = "zero",
+    towards: Towards = "zero",
     entries: Annotated[str, one_of("all", "agreeing", "strictly agreeing")] = "all",
     average_decay: Decay = 0.999,
 ) -> Pair:
@@ -85,7 +112,8 @@ def add_decay(
       mask: the leaves to decay, as for `add_decayed_weights`.
       towards: "zero"; "start", the parameters that `init` was given: L2-SP, whose
         penalty (α/2)‖W − W₀‖² has α = λ; or "average", the mean of the weights, m ←
-        β m + (1 − β) W after each pull, which begins at the start.
+        β m + (1 − β) W after each pull, which begins at the start; or a tree like the
+        parameters, such as those of a model that was trained before.
       entries: "all"; "agreeing", those with u ⊙ d >= 0, which the step u does not take
         away from the target: cautious weight decay; "strictly agreeing", those with
         u ⊙ d > 0.
@@ -100,8 +128,10 @@ def add_decay(
       (cautious).
     """
 
+    given = not isinstance(towards, str)
+
     def init(p: jax.Array) -> AddDecayState:
-        fixed = towards == "zero"
+        fixed = not given and towards == "zero"
         target = None if fixed else point_like(p)
         return AddDecayState(count=jnp.int32(0), target=target)
 
@@ -112,11 +142,34 @@ def add_decay(
             along = (u * d.conj()).real
             pulled = along >= 0 if entries == "agreeing" else along > 0
             pull = jnp.where(pulled, pull, jnp.zeros_like(pull))
-        if towards == "average":
+        if not given and towards == "average":
             s = s._replace(target=lerp(s.target, p, average_decay))
         return u + pull, s
 
-    return entrywise(init, update, mask=mask)
+    pair = entrywise(init, update, mask=mask)
+    if not given:
+        return pair
+
+    who = calling()
+
+    def from_target(params: PyTree) -> Any:
+        with naming(who):
+            at = params if is_slot(params) else _as_parameters(towards, params)
+        return pair.init(at)
+
+    return Pair(from_target, pair.update, pair.scope, pair.extra_args).remembered()
+
+
+def _as_parameters(tree: PyTree, params: PyTree) -> PyTree:
+    """A tree in the shapes and dtypes of the parameters, or an error with the path."""
+    flat = flatten(params)
+    targets = flat.match(tree, "params", "towards")
+    for i, (p, target) in enumerate(zip(flat.leaves, targets, strict=True)):
+        if p is not None:
+            flat.check_shape(i, p, target, "params", "towards")
+            abstract = isinstance(p, jax.ShapeDtypeStruct)
+            targets[i] = p if abstract else jnp.asarray(target, p.dtype)
+    return flat.unflatten(targets)
 
 
 @transformation
