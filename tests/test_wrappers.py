@@ -64,6 +64,7 @@ def injected(row):
 
 
 WRAPPERS = {
+    "across": around(lambda tx: gradtx.across(tx, "d")),
     "masked": around(lambda tx: gradtx.masked(tx, gradtx.matrices)),
     "partition": around(
         lambda tx: gradtx.partition({True: tx, False: tx}, gradtx.matrices)
@@ -220,8 +221,9 @@ def test_a_bad_micro_batch_leaves_the_next_cycle_alone(row):
     chex.assert_trees_all_equal(*inner)
 
 
+CLIPPED = gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.adam(0.1))
 SHARDED = {
-    "clip_by_global_norm": gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.adam(0.1)),
+    "clip_by_global_norm": gradtx.across(CLIPPED, (), apart="d"),
     "apply_if_finite": gradtx.apply_if_finite(gradtx.adam(0.1)),
     "skip_not_finite": gradtx.skip_updates(gradtx.sgd(0.1), gradtx.skip_not_finite),
     "skip_large": gradtx.skip_updates(gradtx.sgd(0.1), skip_large),

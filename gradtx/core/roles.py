@@ -120,12 +120,6 @@ def _role(hint: Any) -> Role:
 
 
 @_cached
-def has_squares(state_type: Any) -> bool:
-    """Whether squares of gradients are kept."""
-    return Role.SQUARE in roles_of(state_type).values()
-
-
-@_cached
 def slots_of(state_type: Any) -> list[str]:
     """The fields with an entry for each parameter: all but the count."""
     return [name for name in state_type._fields if name != "count"]

@@ -46,11 +46,10 @@ class Body:
         numbers = tuple((n, type(c), c) for n, c in constants.items())
         self._key = alike or self.update, self.scope, self.has_eps, numbers
 
-    def squarable(self, g: jax.Array) -> jax.Array:
+    def squarable(self, g: jax.Array, infinite: bool) -> jax.Array:
         """A gradient whose squares may be kept, and added up where the rule does so."""
-        if self.scope is Scope.ENTRYWISE:
-            return squarable(g, room=3, from_zero=not self.has_eps)
-        return squarable(g, from_zero=not self.has_eps)
+        room = 3 if self.scope is Scope.ENTRYWISE else 13
+        return squarable(g, room, from_zero=not self.has_eps, infinite=infinite)
 
     def __hash__(self) -> int:
         return hash(self._key)

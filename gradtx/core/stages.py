@@ -13,7 +13,7 @@ import numpy as np
 from gradtx.core.checks import check_answer, check_same
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import dtype_within, narrow
-from gradtx.core.roles import ZERO, has_squares, is_slot, slots_of
+from gradtx.core.roles import ZERO, Role, is_slot, roles_of, slots_of
 from gradtx.core.rule import Body, Rule
 from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
 from gradtx.numerics.dtypes import are_in, in_dtype, is_float0
@@ -152,8 +152,12 @@ def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
     if not are_in(real, hypers.values()):
         hypers = {name: widen(x, real) for name, x in hypers.items()}
     n = len(how.dtypes)
-    if has_squares(how.state_type):
-        wide = [*map(body.squarable, wide[:n]), *wide[n:]]
+    gs, kept = wide[:n], roles_of(how.state_type).values()
+    # A gradient that the update is made of is bounded in one operation, which XLA does
+    # again in each kernel; of several it would write out the bounded gradient.
+    at_once = Role.SQUARE in kept and Role.MEAN not in kept
+    if Role.SQUARE in kept:
+        wide = [*(body.squarable(x, infinite=not at_once) for x in gs), *wide[n:]]
     g, slots, p = how.structure.unflatten(wide)
     names = slots_of(how.state_type)
     state = with_count(how.state_type, dict(zip(names, slots, strict=True)), count)
@@ -171,6 +175,8 @@ def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
         check_same(
             "state", new._replace(count=count) if count is not None else new, state
         )
+    if at_once:  # x − x is 0, and NaN of an infinite x, which is not to be hidden
+        news[:n] = [as_array(u) + (x - x) for u, x in zip(news[:n], gs, strict=True)]
     us = [narrow(as_array(x), d) for x, d in zip(news[:n], how.dtypes, strict=True)]
     olds = arrays[n : len(news)]
     return [

@@ -84,7 +84,8 @@ def wrapper(
         with naming(who):
             if extra_args:
                 refuse_unknown(extra_args, taken)
-            if state_type is not None:
+            left_out = state is None or (isinstance(state, tuple) and not state)
+            if state_type is not None and (state_type._fields or not left_out):
                 check_fields(state, state_type)
             for word in required - extra_args.keys():
                 raise needed(word)

@@ -108,7 +108,13 @@ def over_root(
     return over(x, jnp.maximum(root, eps) if place == "clamp" else root + eps)
 
 
-def squarable(x: jax.Array, room: int = 13, from_zero: bool = False) -> jax.Array:
+def squarable(
+    x: jax.Array,
+    room: int = 13,
+    *,
+    from_zero: bool = False,
+    infinite: bool = True,
+) -> jax.Array:
     """x, its finite entries within a range in which squares can be added up.
 
     A square that overflows would make a mean of squares infinite for ever. As all that
@@ -119,6 +125,7 @@ def squarable(x: jax.Array, room: int = 13, from_zero: bool = False) -> jax.Arra
       room: how many powers of two, squared, are left for sums of squares.
       from_zero: whether entries that are not 0 stay as far from it, so that squares do
         not vanish, also times a weight of 10⁻³; where no ε is large beside them.
+      infinite: whether what is infinite stays so.
     """
     half = jnp.finfo(x.dtype).maxexp // 2
     most, least = 2.0 ** (half - 1 - room), 2.0 ** (8 - half)
@@ -130,7 +137,7 @@ def squarable(x: jax.Array, room: int = 13, from_zero: bool = False) -> jax.Arra
     bounded = jnp.clip(x, -most, most)
     if from_zero:
         bounded = jnp.where(jnp.abs(x) < least, least * jnp.sign(x), bounded)
-    return jnp.where(jnp.isinf(x), x, bounded)
+    return jnp.where(jnp.isinf(x), x, bounded) if infinite else bounded
 
 
 def unbounded(x: jax.Array, bounded: jax.Array) -> jax.Array:
