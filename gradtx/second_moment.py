@@ -162,15 +162,14 @@ def blocks(number: Steps | None = None, axis: int = -1) -> Encoding:
         if not p.ndim:
             return square_like(p)
         at, shape = cut(p.shape)
-        others = tuple(i for i in range(len(shape)) if i != at)
-        return square_like(p).reshape(shape).sum(others)
+        return square_like(p).reshape(shape).sum(_others(len(shape), at))
 
     def update(nu, x, decay, weight):
         if not x.ndim:
             return full().update(nu, x, decay, weight)
         at, shape = cut(x.shape)
-        others = tuple(i for i in range(len(shape)) if i != at)
-        nu = decay * nu + weight * average(x.reshape(shape), others)
+        mean = average(x.reshape(shape), _others(len(shape), at))
+        nu = decay * nu + weight * mean
         along = (1,) * at, (1,) * (x.ndim - at - 1)
         each = jnp.broadcast_to(nu[:, None], shape[at : at + 2])
         return each.reshape(*along[0], x.shape[at], *along[1]), nu

@@ -27,6 +27,11 @@ def needed(word: str) -> Misfit:
     return Misfit(text, TypeError, joint=" ")
 
 
+def is_left_out(state: Any) -> bool:
+    """Whether None, `()` or an `EmptyState()` stands in the place of a state."""
+    return state is None or (isinstance(state, tuple) and not state)
+
+
 def check_fields(state: Any, expected: Any) -> None:
     # By names, not by type: another library's state will do if it is the same.
     # Fields alone may agree by chance, as those of Adam and AdaBelief do.
@@ -39,14 +44,15 @@ def check_fields(state: Any, expected: Any) -> None:
         )
 
 
-def check_spread(rule_scope: Scope, said: Spread, path: Path, *arrays: Any) -> None:
-    """Refuse a leaf that is a shard, if a rule would take it for the whole."""
+def check_spread(scope: Scope, said: Spread, path: Path, *arrays: Any) -> None:
+    """Refuse a leaf that is a shard, as a rule of this scope would take it for the
+    whole."""
     unsaid = said.unsaid(*arrays)
-    if unsaid and rule_scope is not Scope.ENTRYWISE:
+    if unsaid:
         names = ", ".join(map(repr, sorted(unsaid)))
         raise Misfit(
             f"updates{keystr(path)} varies over {names} inside jax.shard_map, and its "
-            f"rule is {rule_scope}: say so with across(tx, {names}), or, where each "
+            f"rule is {scope}: say so with across(tx, {names}), or, where each "
             f"device has a tree of its own, with across(tx, (), apart={names})."
         )
 
@@ -66,22 +72,21 @@ def forms_of(slots: list[Any]) -> tuple[Any, list[Any]]:
 
 def check_slot(flat: Flat, i: int, name: str, entry: Any, expected: Any) -> None:
     """Refuse what a state has for a leaf, if it is for one of another shape or kind."""
+    where, g = keystr(flat.paths[i]), flat.leaves[i]
     ours, theirs = (jax.tree.map(shape_of, x) for x in (entry, expected))
-    where = keystr(flat.paths[i])
-    if ours == theirs:
-        for x, like in zip(*map(jax.tree.leaves, (entry, expected)), strict=True):
-            if form_of(x) != form_of(like):
-                raise wrong_type(
-                    f"state.{name}{where} has dtype {x.dtype}; expected one like "
-                    f"{like.dtype}, for updates of dtype {flat.leaves[i].dtype}."
-                )
     if ours != theirs:
         same = jax.tree.leaves(ours) == jax.tree.leaves(theirs)
         fix = f" {RESTORED}" if same else ""  # the containers alone are others
         raise Misfit(
-            f"updates{where} has shape {flat.leaves[i].shape}, but state.{name}{where} "
-            f"is for another shape: {ours}, expected {theirs}.{fix}"
+            f"updates{where} has shape {g.shape}, but state.{name}{where} is for "
+            f"another shape: {ours}, expected {theirs}.{fix}"
         )
+    for x, like in zip(*map(jax.tree.leaves, (entry, expected)), strict=True):
+        if form_of(x) != form_of(like):
+            raise wrong_type(
+                f"state.{name}{where} has dtype {x.dtype}; expected one like "
+                f"{like.dtype}, for updates of dtype {g.dtype}."
+            )
 
 
 def check_answer(answer: Any, state_type: Any) -> tuple[Any, Any]:

@@ -38,8 +38,8 @@ from gradtx.core.stages import (
     lifted,
     with_count,
 )
-from gradtx.numerics.shards import NOWHERE, Spread, spread, spread_as
-from gradtx.numerics.xla import is_large
+from gradtx.numerics.shards import Spread, spread, spread_as
+from gradtx.numerics.xla import LARGE, has_more
 from gradtx.trees import Flat, PyTree, flatten, keystr
 from gradtx.trees.boxes import entries
 from gradtx.trees.checks import check_leaves, parameters_beside
@@ -193,10 +193,8 @@ class OnLeaves:
     def checked(self, call: Call) -> Plan:
         updates, state, params = call.trees(call.leaves)
         places = call.trees(range(len(call.leaves)))
-        flat, g_places = (
-            check_leaves("updates", updates, call.marks),
-            flatten(places[0]),
-        )
+        flat = check_leaves("updates", updates, call.marks)
+        g_places = flatten(places[0])
         acted = [i for i, g in enumerate(flat.leaves) if g is not None]
         state_type = self.rule.state_type(*[_type(flat.leaves[i]) for i in acted[:1]])
         check_fields(state, state_type)
@@ -207,6 +205,8 @@ class OnLeaves:
         # As arrays, once: of a Python number, each call for a leaf would make one.
         rates = jax.tree.map(jnp.asarray, rates)
         programs = _shared_program if body.is_plain else self.programs
+        program_for = functools.cache(functools.partial(programs, body))
+        everywhere = spread()
         columns = [
             entries(flat, getattr(state, n), "updates", f"state.{n}") for n in names
         ]
@@ -217,8 +217,9 @@ class OnLeaves:
             if adapter is not None:
                 adapted(self.rule, flat.paths[i], self.rule.update)
             slots = [column[i] for column in columns]
-            said = spread().of_leaf(flat.paths[i]) if spread() != NOWHERE else NOWHERE
-            check_spread(self.rule.scope, said, flat.paths[i], g, p)
+            said = everywhere.of_leaf(flat.paths[i])
+            if self.rule.scope is not Scope.ENTRYWISE:
+                check_spread(self.rule.scope, said, flat.paths[i], g, p)
             if names and self.expected(adapter, _type(g), said) != forms_of(slots):
                 made = self._made(adapter, _type(g), said)
                 for name, slot in zip(names, slots, strict=True):
@@ -229,8 +230,7 @@ class OnLeaves:
             how = How(structure, (out_dtype(g, p),), state_type, said)
             outputs = inputs if p_place is None else inputs[:-1]
             name = f"updates{keystr(flat.paths[i])}"
-            small = not is_large(g)
-            program = programs(body, adapter)
+            small, program = not has_more(g, LARGE), program_for(adapter)
             work.append(Work(name, program, how, inputs, outputs, small))
         return _plan(call, work, state_type, rates)
 
@@ -310,10 +310,12 @@ class OnTrees:
         outputs = jax.tree.leaves((g_tree, held))
         dtypes = tuple(out_dtype(flat.leaves[i], ps[i]) for i in acted)
         on_tree = functools.partial(act, self.rule.body)
-        for i in acted:
-            g, p, path = flat.leaves[i], ps[i], flat.paths[i]
-            check_spread(self.rule.scope, spread(), path, g, p)
-        how = How(structure, dtypes, state_type, spread()._replace(specs=()))
+        everywhere = spread()._replace(specs=())
+        if self.rule.scope is not Scope.ENTRYWISE:
+            for i in acted:
+                g, p, path = flat.leaves[i], ps[i], flat.paths[i]
+                check_spread(self.rule.scope, everywhere, path, g, p)
+        how = How(structure, dtypes, state_type, everywhere)
         work = Work("updates", on_tree, how, inputs, outputs, in_common=False)
         return _plan(call, [work], state_type, {})
 

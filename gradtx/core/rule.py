@@ -91,51 +91,24 @@ class Rule:
             )
         named = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         any_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        arguments = _numeric_arguments(self.who)
+        numeric = _numbers(self.who)
+        given = self.who.arguments if isinstance(self.who, Value) else {}
+        arguments = {n: given[n] for n in numeric}
         self.functions = {n: h for n, h in arguments.items() if callable(h)}
         with naming(self.who):
-            bound, words = self._bind(named, any_name, hypers, frozenset(extra_args))
+            bound, words = _bind(
+                named, any_name, arguments, hypers, frozenset(extra_args)
+            )
         self.words = words
         self.needed_words = {w for w in words if named[w] is inspect.Parameter.empty}
         constants = {n: h for n, h in bound.items() if _is_constant(h)}
         self.varying = {n: h for n, h in bound.items() if n not in constants}
         eps = [bound.get(name, 0.0) for name in ("eps", "eps_root")]
         self.has_eps = not all(map(is_zero, eps))
-        self.rates = {n: h for n, h in constants.items() if self._is_rate(n, h)}
+        self.rates = {n: h for n, h in constants.items() if _is_rate(h, numeric.get(n))}
         fixed = {n: h for n, h in constants.items() if n not in self.rates}
         self.body, self.body_for_rates = Body(self, constants), Body(self, fixed)
         self.known_type = _declared_state_type(init)  # of the state, once it is known
-
-    def _bind(
-        self,
-        named: Mapping[str, Any],
-        any_name: bool,
-        hypers: Hypers,
-        extra_args: frozenset[str],
-    ) -> tuple[dict[str, Any], frozenset[str]]:
-        """The hyperparameters by name, and the names of the extra arguments."""
-        bound, words = dict(hypers), set()
-        arguments = _numeric_arguments(self.who)
-        for name in named.keys() - hypers.keys():
-            if name in arguments:
-                bound[name] = arguments[name]
-            elif name in extra_args | VOCABULARY:
-                words.add(name)
-            else:
-                raise wrong_type(
-                    f"its rule takes {name}, which is no numeric argument of the call "
-                    f"and not given to the lift{_meant(name, arguments)}"
-                )
-        if any_name:
-            bound |= {
-                n: h for n, h in arguments.items() if n not in named.keys() | bound
-            }
-        else:
-            for name in hypers.keys() - named.keys():
-                raise wrong_type(
-                    f"its rule takes no hyperparameter {name}{_meant(name, named)}"
-                )
-        return bound, frozenset(words)
 
     def compiled(self, traced: bool) -> tuple[Body, Mapping[str, float]]:
         """What is compiled, and the numbers that are operands of it.
@@ -144,13 +117,6 @@ class Rule:
         that is made again with another rate needs no other program.
         """
         return (self.body, {}) if traced else (self.body_for_rates, self.rates)
-
-    def _is_rate(self, name: str, h: Any) -> bool:
-        """Whether it is a number that does as well as an operand, in float32. A decay
-        does not: 1 - decay would lose the digits that a Python number keeps."""
-        number = _numbers(self.who).get(name)
-        plain = isinstance(h, float) and h not in (0.0, 1.0)
-        return plain and number is not None and math.isinf(number.high)
 
     def state_type(self, *like: Any) -> Any:
         """The NamedTuple that `init` makes; of an undeclared one, for this leaf."""
@@ -196,6 +162,35 @@ class Rule:
             )
 
 
+def _bind(
+    named: Mapping[str, Any],
+    any_name: bool,
+    arguments: Hypers,
+    hypers: Hypers,
+    extra_args: frozenset[str],
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """The hyperparameters by name, and the names of the extra arguments."""
+    bound, words = dict(hypers), set()
+    for name in named.keys() - hypers.keys():
+        if name in arguments:
+            bound[name] = arguments[name]
+        elif name in extra_args | VOCABULARY:
+            words.add(name)
+        else:
+            raise wrong_type(
+                f"its rule takes {name}, which is no numeric argument of the call "
+                f"and not given to the lift{_meant(name, arguments)}"
+            )
+    if any_name:
+        bound |= {n: h for n, h in arguments.items() if n not in named.keys() | bound}
+    else:
+        for name in hypers.keys() - named.keys():
+            raise wrong_type(
+                f"its rule takes no hyperparameter {name}{_meant(name, named)}"
+            )
+    return bound, frozenset(words)
+
+
 def _declared_state_type(init: Any) -> Any:
     """The state that an `init` says it makes; None if it does not say."""
     if isinstance(init, Slots):
@@ -206,16 +201,19 @@ def _declared_state_type(init: Any) -> Any:
     return made if hasattr(made, "_fields") else None
 
 
-def _numeric_arguments(who: Value | str) -> dict[str, Any]:
-    """The arguments of the running factory that may be hyperparameters."""
-    numeric = _numbers(who)
-    return {n: who.arguments[n] for n in numeric} if isinstance(who, Value) else {}
-
-
 def _numbers(who: Value | str) -> Mapping[str, Number]:
+    """The arguments of the running factory that may be hyperparameters, and what each
+    may be."""
     if not isinstance(who, Value):
         return {}
     return calls.numbers(getattr(who.factory, "build", who.factory))
+
+
+def _is_rate(hyper: Any, allowed: Number | None) -> bool:
+    """Whether it is a number that does as well as an operand, in float32. A decay does
+    not: 1 - decay would lose the digits that a Python number keeps."""
+    plain = isinstance(hyper, float) and hyper not in (0.0, 1.0)
+    return plain and allowed is not None and math.isinf(allowed.high)
 
 
 def _meant(name: str, names: Iterable[str]) -> str:
@@ -239,14 +237,15 @@ def hyper_at(name: str, hyper: Any, count: Any) -> Any:
 
 def _scalar_at(name: str, hyper: Any, count: Any) -> jax.Array:
     value = hyper(count) if callable(hyper) else hyper
-    if not (is_number(value) or is_arraylike(value)):
+    known = isinstance(value, jax.Array)
+    if not known and is_number(value):
+        return jnp.asarray(float(value))
+    if not (known or is_arraylike(value)):
         by = " by its function" if callable(hyper) else ""
         missing = " Is a return missing?" if value is None else ""
         raise wrong_type(
             f"{name} is given as {brief(value)}{by}; expected a real scalar.{missing}"
         )
-    if is_number(value):
-        return jnp.asarray(float(value))
     if value.shape != () or not is_real(value.dtype):
         raise Misfit(
             f"{name} has shape {value.shape} and dtype {value.dtype}; "

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.checks import check_answer, check_same
+from gradtx.core.checks import check_answer, check_same, is_left_out
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import dtype_within, narrow
 from gradtx.core.roles import ZERO, Role, is_slot, roles_of, slots_of
@@ -162,8 +162,7 @@ def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
     names = slots_of(how.state_type)
     state = with_count(how.state_type, dict(zip(names, slots, strict=True)), count)
     operands = (g, state, p) if body.takes_params else (g, state)
-    within = nullcontext() if how.spread == NOWHERE else spread_as(how.spread)
-    with within:
+    with nullcontext() if how.spread == NOWHERE else spread_as(how.spread):
         answer = body.update(*operands, **body.constants, **hypers, **words)
     out, new = check_answer(answer, how.state_type)
     structure: Any
@@ -263,7 +262,7 @@ def lifted(stages: Stages) -> Pair:
                 words = rule.listen(params, extra_args)
             marks = None if stages.mask is None else stages.marks(updates, params)
             given = state
-            if state is None or (isinstance(state, tuple) and not state):
+            if is_left_out(state):
                 state = blank(rule, given)
             call = opened(updates, state, params, marks)
             plan = plans.get(call.types)

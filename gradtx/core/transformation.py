@@ -136,10 +136,6 @@ def init_empty_state(params: Params) -> EmptyState:
     return EmptyState()
 
 
-def _entrywise_on_trees(update: Callable[..., Any]) -> Pair:
-    return lifted(OnTrees(Rule(Scope.ENTRYWISE, init_empty_state, update, {})))
-
-
 @transformation
 def identity() -> Pair:
     """Return the updates as they are."""
@@ -147,7 +143,7 @@ def identity() -> Pair:
     def update(updates: Updates, state: EmptyState) -> tuple[Updates, EmptyState]:
         return updates, state
 
-    return _entrywise_on_trees(update)
+    return lifted(OnTrees(Rule(Scope.ENTRYWISE, init_empty_state, update, {})))
 
 
 @transformation

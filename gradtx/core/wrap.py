@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.checks import check_fields, needed, needs_parameters
+from gradtx.core.checks import check_fields, is_left_out, needed, needs_parameters
 from gradtx.core.pair import (
     Pair,
     Part,
@@ -84,8 +84,9 @@ def wrapper(
         with naming(who):
             if extra_args:
                 refuse_unknown(extra_args, taken)
-            left_out = state is None or (isinstance(state, tuple) and not state)
-            if state_type is not None and (state_type._fields or not left_out):
+            if state_type is not None and (
+                state_type._fields or not is_left_out(state)
+            ):
                 check_fields(state, state_type)
             for word in required - extra_args.keys():
                 raise needed(word)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.tree_util import GetAttrKey
 
 from gradtx.core import hyper_at, resolve
+from gradtx.core.checks import is_left_out
 from gradtx.core.wrap import parts_of
 from gradtx.values import Value, brief, naming
 from gradtx.values.calls import numbers
@@ -96,8 +97,8 @@ def _own(tx: Any, state: Any, path: tuple[str, ...], holds: bool) -> Iterator[_F
     """The numbers among the arguments of a transformation, and of its regularizers."""
     found = list(_numbers(tx, (), holds))
     count = _count(state)
-    left_out = state is None or state == ()  # a part with constants alone needs none
-    if found and not holds and count is None and not left_out:
+    # A part with constants alone needs no state.
+    if found and not holds and count is None and not is_left_out(state):
         raise _misfit(tx)
     for where, name, value in found:
         with naming(tx):

@@ -167,6 +167,7 @@ def as_dtype(x: Any, dtype: DTypeLike) -> Any:
     return x if x.dtype == dtype else x.astype(dtype)
 
 
+@functools.cache
 def kind(dtype: DTypeLike) -> int:
     """0 for booleans, 1 for integers, 2 for floats, 3 for complex numbers."""
     return [jnp.issubdtype(dtype, kind) for kind in _KINDS].index(True)

@@ -20,7 +20,7 @@ from gradtx.numerics.shards import (
     total,
     varies_over,
 )
-from gradtx.numerics.xla import has_more, in_one_array, is_large
+from gradtx.numerics.xla import LARGE, has_more, in_one_array
 
 Scales = tuple[jax.Array, jax.Array]  # down and up
 Sums = tuple[jax.Array, jax.Array, jax.Array]  # plain, scaled down, scaled up
@@ -97,7 +97,9 @@ def _norm_in_one_pass(
 ) -> jax.Array:
     sums, shared = (jnp.zeros((), least.dtype),) * 3, tuple(in_one_array(scales))
     for group in _grouped(arrays):
-        sums = _add_squares(sums, group, scales if is_large(group[0]) else shared)
+        # By itself a large one is as fast, and less has to be held at a time.
+        alone = has_more(group[0], LARGE)
+        sums = _add_squares(sums, group, scales if alone else shared)
     return _root_of((sums[0], sums[1], sums[2]), scales, least)
 
 

@@ -27,6 +27,8 @@ class Spread(NamedTuple):
 
     def of_leaf(self, path: Any) -> "Spread":
         """What is said of the leaf at this path."""
+        if not self.specs:
+            return self
         found = [s for at, s in self.specs if path[: len(at)] == at]
         return Spread(self.names, self.apart, found[-1] if found else None)
 
@@ -40,8 +42,7 @@ NOWHERE = Spread()
 _spread: ContextVar[Spread] = ContextVar("spread", default=NOWHERE)
 
 
-def spread() -> Spread:
-    return _spread.get()
+spread = _spread.get  # asked in every call, so without one of Python's
 
 
 @contextlib.contextmanager

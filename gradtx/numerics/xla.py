@@ -32,11 +32,6 @@ def in_one_array(numbers: Sequence[jax.Array]) -> jax.Array:
     return jax.lax.optimization_barrier(jnp.stack(twice))[: len(numbers)]
 
 
-def is_large(x: jax.Array) -> bool:
-    """Whether a kernel of its own is as fast, and needs to hold less at a time."""
-    return has_more(x, LARGE)
-
-
 def has_more(x: jax.Array, entries: int) -> bool:
     """Whether it has more entries, or so many as only a host will know."""
     return not isinstance(x.size, int) or x.size > entries

@@ -4,11 +4,7 @@ import types
 from collections.abc import Hashable
 from typing import Any
 
-import numpy as np
-
-from gradtx.values.value import Value
-
-PLAIN = bool | int | float | str | type | np.dtype | None
+from gradtx.values.value import PLAIN, Value
 
 
 def likeness(x: Any) -> Hashable:

@@ -27,6 +27,7 @@ P = ParamSpec("P")
 V = TypeVar("V", bound="Value")
 R = TypeVar("R")
 
+PLAIN = bool | int | float | str | type | np.dtype | None  # holds nothing else
 _ARRAY = object()  # stands in a call's constants where an array goes
 _making: ContextVar["Value | None"] = ContextVar("making", default=None)
 
@@ -283,8 +284,11 @@ def _is_plain(argument: Any) -> bool:
         return argument._call.is_plain
     if isinstance(argument, types.FunctionType):
         return "<" not in argument.__qualname__
-    plain = isinstance(argument, bool | int | float | str | type | np.dtype | None)
-    return plain or _is_array(argument) or isinstance(argument, np.generic)
+    return (
+        isinstance(argument, PLAIN)
+        or _is_array(argument)
+        or isinstance(argument, np.generic)
+    )
 
 
 def _check_picklable(value: Value, name: str, argument: Any) -> None:

@@ -173,17 +173,16 @@ def _injected(
                 f"expected {', '.join(hypers) or 'none'}."
             )
         merged = {name: schedules.get(name, hyperparams[name]) for name in hypers}
-        values = resolve(merged, count)
-        # What a state holds stays in its dtype, also where 64 bits are allowed since.
-        dtypes = {name: getattr(h, "dtype", dtype) for name, h in hyperparams.items()}
-        if hyperparams is hypers:
-            dtypes = dict.fromkeys(hypers, dtype)
-        return {name: jnp.asarray(x, dtypes[name]) for name, x in values.items()}
+        # In the dtypes of the state, also where 64 bits are allowed since.
+        return {
+            name: jnp.asarray(x, getattr(hyperparams[name], "dtype", dtype))
+            for name, x in resolve(merged, count).items()
+        }
 
     def init(params: Any) -> InjectHyperparamsState:
         count = jnp.zeros((), jnp.int32)
         # In buffers of their own: an argument's could not be donated.
-        values = {name: jnp.copy(x) for name, x in current(hypers, count).items()}
+        values = {n: jnp.array(x, dtype) for n, x in resolve(hypers, count).items()}
         inner_state = pair(values).init(params)
         return InjectHyperparamsState(count, Hyperparams(values, terms), inner_state)
 
