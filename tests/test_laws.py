@@ -280,8 +280,9 @@ def test_a_step_is_exported_with_symbolic_shapes(row):
 
 
 EXPLICIT = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Explicit,))
-# Leaves of different shardings cannot lie side by side, and a vector of heads has none.
-OF_NO_SHARDING = ("flatten(", "stacked(", "with_extra(qk_clip()")
+# JAX refuses a vmapped `cond` there: its `select` is given a condition that is sharded
+# otherwise than the cases.
+OF_NO_SHARDING = ("stacked(",)
 
 
 @over([row for row in PIECES if not str(row).startswith(OF_NO_SHARDING)])

@@ -19,6 +19,8 @@ CLOCKS = {
     "ApplyIfFiniteState": ("inner_state", None),
     "ConditionallyMaskState": ("inner_state", None),
     "ConditionallyTransformState": ("inner_state", None),
+    "LossScaleState": ("inner_state", None),
+    "SkipSpikesState": ("inner_state", None),
 }
 # Whose count is not that of the updates.
 OTHER_COUNTS = {

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec, reshard
 
 from gradtx.core import (
     GradientTransformation,
@@ -34,7 +35,8 @@ def flatten(inner: GradientTransformation) -> Pair:
     is computed with in float32.
 
     It is here for Optax's sake. Inside a compiled step it saves nothing: the vectors
-    are copies, and with many leaves XLA takes longer to compile them.
+    are copies, and with many leaves XLA takes longer to compile them. Leaves that lie
+    on axes of an explicit mesh are gathered: their vector is on every device.
 
     Args:
       inner: a gradient transformation. The state is its state, of the vectors. Extra
@@ -109,7 +111,8 @@ def _places(leaves: Sequence[Leaf]) -> Mapping[str, list[int]]:
 def _joined(leaves: Sequence[Leaf], places: Mapping[str, list[int]]) -> Any:
     def vector(indices: list[int]) -> jax.Array:
         dtype = promote(*(leaves[i].dtype for i in indices))
-        return jnp.concatenate([leaves[i].ravel().astype(dtype) for i in indices])
+        parts = [_on_every_device(leaves[i]).ravel() for i in indices]
+        return jnp.concatenate([x.astype(dtype) for x in parts])
 
     if not places:  # the transformation inside is given an empty vector
         return jnp.zeros(0)
@@ -125,5 +128,18 @@ def _split(
         vector = out[name] if len(places) > 1 else out
         ends = np.cumsum([like[i].size for i in indices])
         for i, piece in zip(indices, jnp.split(vector, ends[:-1]), strict=True):
-            leaves[i] = piece.reshape(like[i].shape)
+            leaves[i] = _placed_as(like[i], piece.reshape(like[i].shape))
     return leaves
+
+
+# A vector of leaves that lie on axes of an explicit mesh has no place on one of them.
+def _on_every_device(x: Any) -> Any:
+    return reshard(x, PartitionSpec()) if _is_spread(x) else x
+
+
+def _placed_as(like: Any, x: Any) -> Any:
+    return reshard(x, jax.typeof(like).sharding) if _is_spread(like) else x
+
+
+def _is_spread(x: Any) -> bool:
+    return any(axis is not None for axis in jax.typeof(x).sharding.spec)

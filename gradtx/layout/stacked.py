@@ -100,14 +100,16 @@ class Stacks(Layout):
 
 
 def stacks_of(params: PyTree, selectors: Sequence[Any]) -> Stacks:
-    """Where each leaf of the parameters goes: to those of its shape and dtype."""
+    """Where each leaf goes: to those of its shape, dtype and explicit sharding."""
     for path in flatten(params).paths:
         if path and isinstance(path[-1], VectorKey):
             text = f"stacks leaves, and {keystr(path)} is a vector of packed leaves."
             raise Misfit(f"{text} Give it unpacked parameters.", joint=" ")
 
     def name(x: jax.Array) -> str:
-        return f"{x.dtype.name}{list(x.shape)}"
+        place = jax.typeof(x).sharding.spec
+        where = f"@{place}" if any(axis is not None for axis in place) else ""
+        return f"{x.dtype.name}{list(x.shape)}{where}"
 
     return layout_of(Stacks, params, selectors, name)
 
