@@ -76,6 +76,7 @@ REPEATED = {
     "named_chain": (("adam", ADAM), ("rate", gradtx.scale(-0.1))),
     "parallel": (ADAM, gradtx.trace(0.9)),
 }
+GIVEN_TO = {"restart_moments": {"every": 1000}}
 # What `update` is given if it asks for it; what is not here is asked for last.
 ASKED = {"params": None, "value": 1.0, "obj_fn": gradtx.tree.norm}
 HEAD = f"""# The catalogue
@@ -112,7 +113,7 @@ def example(factory: Any) -> Any:
         p.name: GIVEN[p.name]
         for p in inspect.signature(factory).parameters.values()
         if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    }
+    } | GIVEN_TO.get(factory.__name__, {})
     return factory(*REPEATED.get(factory.__name__, ()), **named)
 
 

@@ -162,6 +162,8 @@ ROWS = [
         {"period": 2},
         parts=(gradtx.adam(0.1),),
     ),
+    Row(gradtx.restart_moments, parts=(gradtx.adam(0.1), 2), needs_params=True),
+    Row(gradtx.restart_moments, {}, {"at": (1, 3)}, (gradtx.adam(0.1),), True),
     Row(gradtx.conditionally_transform, parts=(gradtx.adam(0.1), even)),
     Row(gradtx.conditionally_mask, parts=(gradtx.adam(0.1), even)),
     Row(

@@ -1,6 +1,7 @@
 """Moments begin anew while the schedules go on."""
 
 import catalogue
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -186,3 +187,32 @@ def test_a_restart_keeps_the_types_of_a_state(row):
     assert jax.tree.structure(new) == jax.tree.structure(state)
     for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(state), strict=True):
         assert (a.shape, a.dtype, a.weak_type) == (b.shape, b.dtype, b.weak_type)
+
+
+@pytest.mark.parametrize("how", [{"every": 2}, {"at": [2, 4]}])
+def test_moments_restart_in_a_run(how):
+    """Before updates 2 and 4 it is as if `restart` had been called."""
+    inner = gradtx.chain(gradtx.scale_by_adam(), gradtx.scale_by_schedule(rate))
+    tx = gradtx.restart_moments(inner, **how)
+    state, by_hand = tx.init(NOW), inner.init(NOW)
+    update = jax.jit(tx.update)
+    for i, g in enumerate(G):
+        if i in (2, 4):
+            by_hand = restart(inner, by_hand, NOW)
+        expected, by_hand = inner.update(g, by_hand, NOW)
+        updates, state = update(g, state, NOW)
+        chex.assert_trees_all_close(updates, expected, rtol=1e-6)
+    assert int(state.inner_state[0].count) == 2
+    assert int(state.inner_state[1].count) == 6
+
+
+@pytest.mark.parametrize("how", [{}, {"every": 2, "at": [3]}])
+def test_moments_restart_by_one_of_two(how):
+    with pytest.raises(ValueError, match=r"restart_moments.*one of the two"):
+        gradtx.restart_moments(gradtx.adam(0.1), **how)
+
+
+def test_moments_with_a_schedule_of_their_own_are_told_at_init():
+    tx = gradtx.restart_moments(gradtx.scale_by_adam(b1=rate), 2)
+    with pytest.raises(ValueError, match=r"restart_moments.*one count"):
+        tx.init(P)

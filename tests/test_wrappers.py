@@ -86,6 +86,7 @@ WRAPPERS = {
         lambda tx: gradtx.conditionally_transform(tx, odd)
     ),
     "conditionally_mask": around(lambda tx: gradtx.conditionally_mask(tx, odd)),
+    "restart_moments": around(lambda tx: gradtx.restart_moments(tx, 2)),
     "flatten": around(gradtx.flatten),
     "stacked": around(gradtx.stacked),
     "mechanize": around(gradtx.mechanize),

@@ -44,14 +44,19 @@ def restart(
                 f"keep is {brief(keep)}; expected 'schedules'. To keep nothing, call "
                 "tx.init(params)."
             )
-        fresh = as_pair(tx, "tx").init(params)
-        expected: Any = jax.tree.structure(fresh)
-        if jax.tree.structure(state) != expected:
-            raise Misfit(
-                f"the state is not that of {brief(tx)}; expected what init(params) "
-                f"returns. {RESTORED}"
-            )
-        return _Restart(dict(owners(tx, fresh))).restarted(fresh, state)
+        return begun_anew(tx, state, params)
+
+
+def begun_anew(tx: Any, state: PyTree, params: PyTree) -> PyTree:
+    """What `restart` returns."""
+    fresh = as_pair(tx, "tx").init(params)
+    expected: Any = jax.tree.structure(fresh)
+    if jax.tree.structure(state) != expected:
+        raise Misfit(
+            f"the state is not that of {brief(tx)}; expected what init(params) "
+            f"returns. {RESTORED}"
+        )
+    return _Restart(dict(owners(tx, fresh))).restarted(fresh, state)
 
 
 class _Restart:

@@ -56,6 +56,12 @@ from gradtx.wrappers.conditionally import (
 # Several gradients, one update
 from gradtx.wrappers.accumulate import MultiSteps, MultiStepsState, accumulate
 
+# Moments that begin anew
+from gradtx.wrappers.restart_moments import (
+    RestartMomentsState as RestartMomentsState,
+    restart_moments,
+)
+
 # Hyperparameters in the state
 from gradtx.wrappers.inject_hyperparams import inject_hyperparams
 from gradtx.wrappers.settable import InjectHyperparamsState
@@ -112,6 +118,8 @@ __all__ = [
     "MultiSteps",
     "MultiStepsState",
     "accumulate",
+    # Moments that begin anew
+    "restart_moments",
     # Hyperparameters in the state
     "inject_hyperparams",
     "with_extra_args_support",
