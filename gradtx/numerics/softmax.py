@@ -1,0 +1,58 @@
+"""Distributions made of scores, right where scores are infinite or far apart."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def log_softmax(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    """log(exp x / Σ exp x), summed along these axes; entries of ∞ share all there is.
+
+    If all entries are −∞, the result is NaN.
+    """
+    below = _below_largest(x, axes)
+    return below - jnp.log(jnp.sum(jnp.exp(below), axes, keepdims=True))
+
+
+@log_softmax.defjvp
+def _log_softmax_jvp(axes: tuple[int, ...], primals: Any, tangents: Any) -> Any:
+    # By its closed form: the derivative of x − max(x) is NaN where both are infinite.
+    (x,), (dx,) = primals, tangents
+    y = log_softmax(x, axes)
+    return y, dx - jnp.sum(jnp.exp(y) * dx, axes, keepdims=True)
+
+
+def _below_largest(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    """x − max(x), and 0 where both are ∞."""
+    top = jnp.max(x, axes, keepdims=True, initial=-jnp.inf)
+    return jnp.where((x == top) & jnp.isposinf(x), jnp.zeros_like(x), x - top)
+
+
+@jax.custom_jvp
+def sparsemax(x: jax.Array) -> jax.Array:
+    """The distribution nearest to x along the last axis, often with exact zeros.
+
+    That is max(x − τ, 0), with τ such that it sums to 1: of the k largest entries,
+    τ = (Σ x − 1) / k, for the last k of which the k-th is above it.
+    """
+    # No entry that is 1 or more below the largest is above τ. Without them, sums are
+    # of numbers between −1 and 0, and so exact to rounding however large x is.
+    below = jnp.maximum(_below_largest(x, (x.ndim - 1,)), -jnp.ones_like(x))
+    ranked = -jnp.sort(-below, axis=-1)
+    place = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1) + 1
+    kept = 1 + place * ranked > jnp.cumsum(ranked, axis=-1)
+    total = jnp.sum(jnp.where(kept, ranked, 0), -1, keepdims=True)
+    tau = (total - 1) / jnp.sum(kept.astype(x.dtype), -1, keepdims=True)
+    return jnp.maximum(below - tau, 0)
+
+
+@sparsemax.defjvp
+def _sparsemax_jvp(primals: Any, tangents: Any) -> Any:
+    (x,), (dx,) = primals, tangents
+    y = sparsemax(x)
+    support = (y > 0).astype(y.dtype)
+    total = jnp.sum(support * dx, -1, keepdims=True)
+    return y, support * (dx - total / jnp.sum(support, -1, keepdims=True))
