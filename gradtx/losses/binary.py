@@ -100,22 +100,21 @@ def _focal_jvp(primals: Any, tangents: Any) -> Any:
     """Of each product the exponents are added first: one factor may overflow where the
     other vanishes."""
     (x, y, gamma), (dx, dy, dgamma) = primals, tangents
-    p, not_p = sigmoid(x), sigmoid(-x)
-    loss, log_missed = _cross_entropy(x, y), _log_missed(x, y)
+    loss, change = jax.jvp(_cross_entropy, (x, y), (dx, dy))
+    log_missed = _log_missed(x, y)
     weight = jnp.exp(weighted(gamma, log_missed))
     # p (1 − p) / (1 − pₜ), at most 1
     parts = jnp.stack([-log_sigmoid(x), -log_sigmoid(-x)])
     steepness = jnp.exp(-logsumexp(parts, 0, b=jnp.stack([y, 1 - y])))
     by_x = weighted(gamma * (1 - 2 * y) * steepness * weight, loss)
-    by_x += (p - y) * weight
-    exponent = jnp.minimum(weighted(gamma - 1, log_missed), 80.0)
-    by_y = weighted(gamma * (not_p - p) * jnp.exp(exponent), loss)
-    by_y += weighted(weight, -x)
+    power = jnp.exp(jnp.minimum(weighted(gamma - 1, log_missed), 80.0))
+    by_y = weighted(gamma * (sigmoid(-x) - sigmoid(x)) * power, loss)
     by_gamma = weighted(weighted(weight, log_missed), loss)
     # What is not differentiated has a tangent of 0, and 0 · ∞ is no number.
     most = jnp.finfo(x.dtype).max
     by_y, by_gamma = (jnp.clip(d, -most, most) for d in (by_y, by_gamma))
-    return loss * weight, by_x * dx + by_y * dy + by_gamma * dgamma
+    change = weight * change + by_x * dx + by_y * dy + by_gamma * dgamma
+    return loss * weight, change
 
 
 @checked

@@ -11,7 +11,7 @@ from gradtx.losses.inputs import (
     floats,
     in_range,
     integers,
-    reals,
+    marks,
     scalar,
     widened,
 )
@@ -120,9 +120,9 @@ def _forward(
     if y.ndim != 2:
         raise Misfit(f"labels has shape {y.shape}; expected [batch, labels].")
     check_shape("labels", y, (x.shape[0], y.shape[1]), "logits", x)
-    skipped = reals("logit_paddings", logit_paddings) != 0
+    skipped = marks("logit_paddings", logit_paddings)
     check_shape("logit_paddings", skipped, x.shape[:2], "logits", x)
-    padded = reals("label_paddings", label_paddings) != 0
+    padded = marks("label_paddings", label_paddings)
     check_shape("label_paddings", padded, y.shape, "labels", y)
     if not blank_id < x.shape[2]:
         raise Misfit(f"blank_id is {blank_id}; logits has {x.shape[2]} classes.")

@@ -46,6 +46,12 @@ def reals(name: str, x: Any) -> jax.Array:
     return _array(name, x, kinds, "real numbers")
 
 
+def marks(name: str, x: Any) -> jax.Array:
+    """Booleans, or which of real numbers are not 0."""
+    x = reals(name, x)
+    return x if x.dtype == bool else x != 0
+
+
 def integers(name: str, x: Any) -> jax.Array:
     """An array of integers."""
     return _array(name, x, [jnp.integer], "integers")

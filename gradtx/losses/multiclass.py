@@ -23,7 +23,7 @@ from gradtx.losses.inputs import (
     widened,
 )
 from gradtx.numerics.arithmetic import weighted
-from gradtx.numerics.softmax import log_softmax, sparsemax
+from gradtx.numerics.softmax import below_largest, log_softmax, sparsemax
 from gradtx.values import Constant, Misfit, checked
 
 
@@ -124,20 +124,21 @@ def softmax_cross_entropy_with_integer_labels(
     if axis is None:
         raise Misfit("axis is None; expected an integer or a tuple of integers.")
     x, k = floats("logits", logits), integers("labels", labels)
-    axes = axes_of(axis, x.ndim)
-    check_shape("labels", k, shape_beside(x.shape, axes), "logits", x)
+    shape, axes = x.shape, axes_of(axis, x.ndim)
+    check_shape("labels", k, shape_beside(shape, axes), "logits", x)
     dtype, (x,) = widened(x)
+    x, last = _flattened(x, axes), (k.ndim,)
     if where is None:
-        log_p = log_softmax(x, axes)
-        return -at_label(_last(log_p, axes), k, "labels", "logits").astype(dtype)
-    mask = included(where, x.shape, axes, rows=True)
-    log_p = jnp.where(mask, log_probabilities(x, axes, mask), 0.0)
-    loss = -at_label(_last(log_p, axes), k, "labels", "logits")
-    return jnp.where(jnp.any(mask, axes), loss, 0.0).astype(dtype)
+        loss = -at_label(log_softmax(x, last), k, "labels", "logits")
+        return loss.astype(dtype)
+    mask = _flattened(included(where, shape, axes, rows=True), axes)
+    log_p = jnp.where(mask, log_probabilities(x, last, mask), 0.0)
+    loss = -at_label(log_p, k, "labels", "logits")
+    return jnp.where(jnp.any(mask, -1), loss, 0.0).astype(dtype)
 
 
-def _last(x: jax.Array, axes: Axes) -> jax.Array:
-    """These axes as one, the last."""
+def _flattened(x: jax.Array, axes: Axes) -> jax.Array:
+    """These axes as one, the last, in this order."""
     others = tuple(i for i in range(x.ndim) if i not in axes)
     rows, classes = ([x.shape[i] for i in group] for group in (others, axes))
     return x.transpose(others + axes).reshape((*rows, math.prod(classes)))
@@ -251,8 +252,7 @@ def multiclass_sparsemax_loss(scores: ArrayLike, labels: ArrayLike) -> jax.Array
 def _sparsemax_losses(x: jax.Array) -> jax.Array:
     """The loss of each class, if it were the label."""
     p = sparsemax(x)
-    top = jnp.max(x, -1, keepdims=True)
-    below = jnp.where((x == top) & jnp.isposinf(x), 0.0, x - top)
+    below = below_largest(x, (x.ndim - 1,))
     gini = jnp.sum(weighted(p, below) + 0.5 * p * (1 - p), -1, keepdims=True)
     return jnp.maximum(gini - below, 0.0)
 

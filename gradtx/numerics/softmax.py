@@ -13,7 +13,7 @@ def log_softmax(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
 
     If all entries are −∞, the result is NaN.
     """
-    below = _below_largest(x, axes)
+    below = below_largest(x, axes)
     return below - jnp.log(jnp.sum(jnp.exp(below), axes, keepdims=True))
 
 
@@ -25,7 +25,7 @@ def _log_softmax_jvp(axes: tuple[int, ...], primals: Any, tangents: Any) -> Any:
     return y, dx - jnp.sum(jnp.exp(y) * dx, axes, keepdims=True)
 
 
-def _below_largest(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+def below_largest(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     """x − max(x), and 0 where both are ∞."""
     top = jnp.max(x, axes, keepdims=True, initial=-jnp.inf)
     return jnp.where((x == top) & jnp.isposinf(x), jnp.zeros_like(x), x - top)
@@ -40,7 +40,7 @@ def sparsemax(x: jax.Array) -> jax.Array:
     """
     # No entry that is 1 or more below the largest is above τ. Without them, sums are
     # of numbers between −1 and 0, and so exact to rounding however large x is.
-    below = jnp.maximum(_below_largest(x, (x.ndim - 1,)), -jnp.ones_like(x))
+    below = jnp.maximum(below_largest(x, (x.ndim - 1,)), -jnp.ones_like(x))
     ranked = -jnp.sort(-below, axis=-1)
     place = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1) + 1
     kept = 1 + place * ranked > jnp.cumsum(ranked, axis=-1)

@@ -1,0 +1,455 @@
+"""Losses: the laws that all obey, each against a definition in NumPy; and what is told
+apart by no law."""
+
+import copy
+import functools
+import inspect
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from loss_cases import CASES, CTC, K, P, X, Y
+from scipy import special
+
+import gradtx
+from gradtx import losses
+from gradtx.numerics.softmax import log_softmax, sparsemax
+
+TORCH = json.loads(
+    (pathlib.Path(__file__).parent / "reference" / "torch_losses.json").read_text()
+)
+cases = pytest.mark.parametrize("case", CASES, ids=repr)
+
+
+def test_the_table_holds_every_loss():
+    # The last has another name for `generalized_kl_divergence`.
+    known = {case.loss.__name__ for case in CASES} | {"convex_kl_divergence"}
+    assert known == set(losses.__all__)
+
+
+@pytest.mark.parametrize("name", losses.__all__)
+def test_takes_the_calls_of_optax(name):
+    ours, theirs = (
+        inspect.signature(getattr(library.losses, name)).parameters.values()
+        for library in (gradtx, optax)
+    )
+    assert [(p.name, p.kind) for p in ours] == [(p.name, p.kind) for p in theirs]
+    defaults = [(p.default, q.default) for p, q in zip(ours, theirs, strict=True)]
+    assert all(a == b for a, b in defaults)
+
+
+def test_every_loss_of_optax_is_here_and_at_the_top_where_it_is_there():
+    theirs = {n for n in dir(optax.losses) if n[0] != "_" and n.islower()}
+    assert theirs - {"annotations"} <= set(losses.__all__)
+    for name in losses.__all__:
+        assert (name in gradtx.__all__) == hasattr(optax, name)
+
+
+def in_dtype(case, dtype, args=None):
+    """The arguments as arrays, those that are differentiated in this dtype."""
+    args = case.args if args is None else args
+    return [
+        jnp.asarray(x, dtype if i in case.floats else None) for i, x in enumerate(args)
+    ]
+
+
+def slopes(case, args, weights):
+    """The gradient of the weighted reference, by central differences."""
+
+    def at(i, x):
+        return (weights * case.reference(*args[:i], x, *args[i + 1 :])).sum()
+
+    for i in case.floats:
+        x, slope = args[i], np.zeros_like(args[i])
+        for j in np.ndindex(x.shape):
+            h = np.zeros_like(x)
+            h[j] = 1e-6
+            slope[j] = (at(i, x + h) - at(i, x - h)) / 2e-6
+        yield slope
+
+
+@cases
+def test_equals_its_definition_and_so_does_its_gradient(case, x64):
+    """Jitted and mapped over a point where it is smooth and the edges, in one program;
+    at the first also eagerly."""
+    points = [case.args, *case.edges]
+    wanted = [case.reference(*args) for args in points]
+    weights = 1 + 0.1 * np.arange(np.size(wanted[0])).reshape(np.shape(wanted[0]))
+
+    def weighted(floats, others):
+        args = [floats[i] if i in floats else others[i] for i in range(len(case.args))]
+        loss = case.f(*args)
+        return jnp.sum(loss * weights), loss
+
+    def split(args):
+        args = dict(enumerate(map(jnp.asarray, args)))
+        return {i: args.pop(i) for i in case.floats}, args
+
+    stacked = [np.stack(x) for x in zip(*points, strict=True)]
+    grad = jax.grad(weighted, has_aux=True)
+    gradients, found = jax.jit(jax.vmap(grad))(*split(stacked))
+    np.testing.assert_allclose(found, np.stack(wanted), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found[0], case.f(*in_dtype(case, float)), rtol=1e-12)
+    for i, slope in zip(case.floats, slopes(case, case.args, weights), strict=True):
+        np.testing.assert_allclose(gradients[i][0], slope, rtol=1e-5, atol=1e-8)
+        assert np.isfinite(gradients[i]).all(), (i, gradients[i])
+
+
+@cases
+def test_half_precision_is_rounded_once(case):
+    """What is given is taken as it is, computed with in float32, and rounded."""
+    for dtype in (jnp.float16, jnp.float32):
+        loss = jax.eval_shape(case.f, *in_dtype(case, dtype))
+        assert (loss.dtype, loss.weak_type) == (dtype, False)
+    args = in_dtype(case, jnp.bfloat16)
+    found = jax.jit(case.f)(*args)
+    assert (found.dtype, found.weak_type) == (jnp.bfloat16, False)
+    exact = case.reference(
+        *[
+            np.asarray(x, float if i in case.floats else None)
+            for i, x in enumerate(args)
+        ]
+    )
+    np.testing.assert_allclose(np.asarray(found, float), exact, rtol=2**-8, atol=2e-6)
+
+
+@cases
+def test_what_means_something_else_is_refused_by_name(case):
+    name = case.loss.__name__.removeprefix("make_")
+    for args, word in case.refused:
+        with pytest.raises((ValueError, TypeError), match=rf"^{name}[:(]") as error:
+            # Copies, as JAX keeps what it once made of an array: float32 without x64.
+            jax.eval_shape(lambda args=args: case.f(*map(copy.copy, args)))
+        assert word in str(error.value)
+
+
+@cases
+def test_an_empty_batch_is_fine(case):
+    args = [x[:0] for x in in_dtype(case, jnp.float32)]
+    shape = jax.eval_shape(case.f, *in_dtype(case, jnp.float32)).shape
+    if case.batched:
+        assert jax.eval_shape(case.f, *args).shape == (0, *shape[1:])
+    else:
+        assert case.f(*args) == 0.0
+
+
+# PyTorch and scikit-learn
+
+
+def inputs(name):
+    return np.array(TORCH["inputs"][name])
+
+
+def torch_ctc(x):
+    frames, counts = np.arange(14)[None], np.arange(6)[None]
+    return losses.ctc_loss(
+        x,
+        frames >= inputs("frames")[:, None],
+        np.where(counts < inputs("counts")[:, None], inputs("labels"), -1),
+        (counts >= inputs("counts")[:, None]).astype(float),
+    )
+
+
+PEERS = {
+    "ctc_loss": torch_ctc,
+    "huber_loss": lambda x: losses.huber_loss(x, inputs("y"), delta=0.7),
+    "cross_entropy": lambda x: losses.softmax_cross_entropy(
+        x, losses.smooth_labels(jnp.eye(5)[inputs("class")], 0.2)
+    ),
+    "binary_cross_entropy_with_logits": lambda x: losses.sigmoid_binary_cross_entropy(
+        x, special.expit(inputs("y"))
+    ),
+    "kl_div": lambda x: losses.kl_divergence_with_log_targets(
+        jax.nn.log_softmax(x), special.log_softmax(inputs("y"), -1)
+    ),
+    "cosine_similarity": lambda x: losses.cosine_similarity(x, inputs("y")),
+}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_equals_pytorch(name, x64):
+    def total(x):
+        loss = PEERS[name](x)
+        return jnp.sum(loss), loss
+
+    x = jnp.asarray(inputs("logits" if name == "ctc_loss" else "x"))
+    gradient, loss = jax.jit(jax.grad(total, has_aux=True))(x)
+    np.testing.assert_allclose(loss, TORCH[name]["loss"], rtol=1e-10)
+    np.testing.assert_allclose(gradient, TORCH[name]["gradient"], rtol=1e-8, atol=1e-12)
+
+
+def test_equals_scikit_learn(x64):
+    metrics = pytest.importorskip("sklearn.metrics")
+    labels = K + 0
+    columns = np.arange(4)
+    mean = losses.softmax_cross_entropy_with_integer_labels(X, labels).mean()
+    p = special.softmax(X, -1)
+    np.testing.assert_allclose(mean, metrics.log_loss(labels, p, labels=columns))
+    hinge = losses.multiclass_hinge_loss(X, labels).mean()
+    known = metrics.hinge_loss(labels, X, labels=columns)
+    np.testing.assert_allclose(hinge, known)
+    signs = np.sign(Y[0])
+    np.testing.assert_allclose(
+        losses.hinge_loss(X[0], signs).mean(), metrics.hinge_loss(signs, X[0])
+    )
+    pairs = losses.cosine_distance(X[:, None], Y[None])
+    known = metrics.pairwise.cosine_distances(X, Y)
+    np.testing.assert_allclose(pairs, known, rtol=1e-12)
+
+
+# Shapes and dtypes
+
+
+def test_what_may_broadcast(x64):
+    for f in (losses.squared_error, losses.huber_loss, losses.hinge_loss):
+        np.testing.assert_array_equal(f(X, 1.0), f(X, np.ones_like(X)))
+    prior = P[0]
+    every = np.broadcast_to(prior, X.shape)
+    for f in (losses.softmax_cross_entropy, losses.kl_divergence):
+        for one in (prior, prior[None]):
+            np.testing.assert_array_equal(f(X, one), f(X, every))
+        with pytest.raises(ValueError, match=r"targets|labels"):
+            f(np.stack([X] * 3), P)  # of as many rows as matrices
+    square = np.eye(4)
+    with pytest.raises(ValueError, match="labels has shape"):
+        losses.softmax_cross_entropy(square, np.array([0, 3, 2, 1]))
+    # Negatives on an axis in front, as users of transformers have them.
+    many = np.stack([X, Y])
+    found = losses.cosine_similarity(X, many)
+    np.testing.assert_allclose(found, [np.ones(3), losses.cosine_similarity(X, Y)])
+
+
+def test_axes_are_those_of_the_classes(x64):
+    x, y = X.reshape(3, 2, 2), P.reshape(3, 2, 2)
+    for f, b in (
+        (losses.softmax_cross_entropy, P),
+        (losses.kl_divergence, P),
+        (losses.poly_loss_cross_entropy, P),
+        (losses.cosine_similarity, Y),
+    ):
+        wanted = f(X, b)
+        np.testing.assert_allclose(f(x, b.reshape(y.shape), axis=(1, 2)), wanted)
+        np.testing.assert_allclose(f(X.T, b.T, axis=0), wanted)
+        np.testing.assert_allclose(f(X[0], b[0], axis=None), wanted[0])
+        with pytest.raises(ValueError, match="axis is 3"):
+            f(X, b, axis=3)
+    f = losses.softmax_cross_entropy_with_integer_labels
+    np.testing.assert_allclose(f(x, K, axis=(1, 2)), f(X, K))
+    with pytest.raises(ValueError, match="axis is None"):
+        f(X, K, axis=None)
+
+
+def test_a_mask_of_rows_and_one_of_classes(x64):
+    rows, classes = np.array([True, False, True]), np.array([True, True, False, True])
+    kept = rows.astype(float)
+    f = losses.softmax_cross_entropy
+    g = losses.softmax_cross_entropy_with_integer_labels
+    np.testing.assert_allclose(f(X, P, where=rows), kept * f(X, P))
+    np.testing.assert_allclose(g(X, K, where=rows), kept * g(X, K))
+    f = losses.kl_divergence
+    found = f(X, P, where=classes)
+    np.testing.assert_allclose(found, f(X[:, classes], P[:, classes]))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32])
+def test_a_label_that_is_none_gives_nan(dtype):
+    bad = np.array([4, -1 if dtype != np.uint8 else 255, 1]).astype(dtype)
+    names = ["softmax_cross_entropy_with_integer_labels", "multiclass_hinge_loss"]
+    names += ["multiclass_perceptron_loss", "multiclass_sparsemax_loss"]
+    for name in names:
+        loss = getattr(losses, name)(X, bad)
+        assert np.isnan(loss).tolist() == [True, True, False]
+    # Whoever knows which these are can leave them out, of the gradient too.
+    known = np.array([False, False, True])
+    f = losses.softmax_cross_entropy_with_integer_labels
+    for leave_out in (
+        lambda x: f(x, bad, where=known),
+        lambda x: jnp.where(known, f(x, bad), 0.0),
+    ):
+        value, slope = jax.value_and_grad(lambda x, f=leave_out: f(x).sum())(
+            jnp.asarray(X, jnp.float32)
+        )
+        np.testing.assert_allclose(value, f(X[2], 1), rtol=1e-6)
+        assert not slope[:2].any()
+        assert slope[2].all()
+    many = jnp.zeros((1, 300))
+    assert np.isfinite(f(many, np.array([100]).astype(dtype)))
+
+
+def test_the_dtype_of_the_result():
+    half, wide = jnp.asarray(X, jnp.bfloat16), jnp.asarray(P, jnp.float32)
+    assert losses.sigmoid_binary_cross_entropy(half, wide).dtype == jnp.bfloat16
+    assert losses.softmax_cross_entropy(half, wide).dtype == jnp.float32
+    assert losses.squared_error(half, 1.0).dtype == jnp.bfloat16
+    assert losses.squared_error(half, np.ones(X.shape, int)).dtype == jnp.bfloat16
+    assert losses.huber_loss(half, delta=jnp.float32(2.0)).dtype == jnp.bfloat16
+    large = losses.cosine_similarity(half * 1e30, half * 1e30)
+    np.testing.assert_array_equal(large, np.ones(3))
+
+
+def test_hyperparameters_are_checked():
+    wrong = [
+        (lambda: losses.huber_loss(X, delta=0.0), "delta"),
+        (lambda: losses.sigmoid_focal_loss(X, P, gamma=-1.0), "gamma"),
+        (lambda: losses.sigmoid_focal_loss(X, P, alpha=2.0), "alpha"),
+        (lambda: losses.smooth_labels(P, 1.5), "alpha"),
+        (lambda: losses.cosine_similarity(X, Y, epsilon=-1.0), "epsilon"),
+        (lambda: losses.ntxent(X, K, temperature=0.0), "temperature"),
+        (lambda: losses.triplet_margin_loss(X, Y, X, norm_degree=0.5), "norm_degree"),
+        (lambda: losses.dice_loss(X, P, reduction="max"), "reduction"),
+        (lambda: losses.dice_loss(X, P, class_weights=np.ones(3)), "class_weights"),
+        (lambda: losses.dice_loss(X, P, axis=-1), "axis"),
+        (lambda: losses.ctc_loss(*CTC, blank_id=3), "blank_id"),
+        (lambda: losses.make_fenchel_young_loss(3.0), "max_fun"),
+        (lambda: losses.huber_loss(X[0], delta=np.ones((3, 4))), "delta"),
+        (lambda: losses.huber_loss(X, delta=np.ones(3)), "delta"),
+    ]
+    for call, word in wrong:
+        with pytest.raises((ValueError, TypeError), match=word):
+            call()
+    each = jnp.array([0.1, 1.0, 2.0, 3.0])
+    found = losses.huber_loss(X, Y, delta=each)
+    np.testing.assert_allclose(found, special.huber(each, X - Y), rtol=1e-5)
+
+
+# One by one
+
+
+def test_small_and_large_errors_keep_their_digits():
+    x = jnp.array([1e-4, 1e-3, 0.3, 0.999, 1.0, 50.0, 1e30])
+    exact = np.asarray(x, float)
+    exact = np.where(exact < 1, 0.0, exact - np.log(2) + np.log1p(np.exp(-2 * exact)))
+    near = np.asarray(x[:4], float)
+    exact[:4] = np.log1p(2 * np.sinh(near / 2) ** 2)
+    np.testing.assert_allclose(losses.log_cosh(x), exact, rtol=1e-6)
+
+
+def test_fenchel_young_losses_are_zero_at_best(x64):
+    def conjugate(s):
+        p = sparsemax(s)
+        return p @ s - 0.5 * (p @ p)
+
+    loss = losses.make_fenchel_young_loss(conjugate)
+    p = np.array(sparsemax(jnp.asarray(X)))
+    norm = 0.5 * (p**2).sum(-1)
+    np.testing.assert_allclose(loss(X, p) + norm, np.zeros(3), atol=1e-12)
+    assert (np.asarray(loss(Y, p) + norm) >= 0).all()
+    slope = jax.grad(lambda s: loss(s, P).sum())(jnp.asarray(X))
+    np.testing.assert_allclose(slope, p - P, atol=1e-12)
+    hinge = losses.multiclass_sparsemax_loss(X, K)
+    np.testing.assert_allclose(hinge, loss(X, np.eye(4)[K]) + 0.5, atol=1e-12)
+    scaled = losses.make_fenchel_young_loss(lambda s, c, power: c * jnp.sum(s**power))
+    np.testing.assert_allclose(
+        scaled(X[0], P[0], 2.0, power=2), 2 * X[0] @ X[0] - P[0] @ X[0]
+    )
+
+
+def test_second_derivatives(x64):
+    x = jnp.asarray(X[0])
+    p = np.asarray(jax.nn.softmax(x))
+    hessian = jax.hessian(lambda x: -log_softmax(x, (0,))[1])(x)
+    np.testing.assert_allclose(hessian, np.diag(p) - np.outer(p, p), rtol=1e-12)
+    hessian = jax.hessian(lambda x: losses.multiclass_sparsemax_loss(x, 1))(x)
+    on = np.asarray(sparsemax(x) > 0, float)
+    known = np.diag(on) - np.outer(on, on) / on.sum()
+    np.testing.assert_allclose(hessian, known, atol=1e-12)
+
+
+def test_ranking_by_definition():
+    f = losses.ranking_softmax_loss
+    w = np.array([0.5, 2.0, 1.0, 3.0])
+    each = f(X, P, weights=w, reduce_fn=None)
+    np.testing.assert_allclose(
+        each, -(w * P * special.log_softmax(X, -1)).sum(-1), rtol=1e-6
+    )
+    np.testing.assert_allclose(f(X, P, weights=w, reduce_fn=jnp.max), each.max())
+    rows = np.array([[True], [False], [True]])
+    found = f(X, P, weights=w, where=rows, reduce_fn=jnp.sum)
+    np.testing.assert_allclose(found, each[0] + each[2], rtol=1e-6)
+
+
+def test_probabilities_of_dice_are_checked_where_they_are_known():
+    p = jnp.full((2, 3, 2), 0.5)
+    t = p > 0.2
+    assert losses.dice_loss(p, t, apply_softmax=False).shape == (2,)
+    single = p[..., :1]  # of one channel they do not sum to 1
+    assert losses.binary_dice_loss(single, t[..., 0], apply_sigmoid=False).shape == (2,)
+    with pytest.raises(ValueError, match="valid probability distributions"):
+        losses.dice_loss(p + 0.1, t, apply_softmax=False)
+    with pytest.raises(ValueError, match="probabilities"):
+        losses.binary_dice_loss(single + 1, t[..., :1], apply_sigmoid=False)
+    traced = jax.eval_shape(lambda p: losses.dice_loss(p, t, apply_softmax=False), p)
+    assert traced.shape == (2,)
+
+
+def test_ctc_of_what_is_wrong_or_cannot_be():
+    x, frames, y, pads = CTC
+    f = jax.jit(functools.partial(losses.ctc_loss, log_epsilon=-1e5))
+    wrong = np.array([[1, 3], [0, 1], [2, -7]])  # the last is padding
+    assert np.isnan(f(x, frames, wrong, pads)).tolist() == [True, True, False]
+    gap = np.array([[1.0, 0.0], [0, 0], [0, 1]])
+    assert np.isnan(f(x, frames, y, gap)).tolist() == [True, False, False]
+    short = np.array([[0, 1, 1, 1], [0, 0, 1, 1], [1, 1, 1, 1.0]])
+    slope = jax.grad(lambda x: f(x, short, y, pads).sum())(jnp.asarray(x))
+    assert (np.asarray(f(x, short, y, pads)) > 9e4).all()
+    assert np.isfinite(slope).all()
+    assert not slope[2].any()
+    never = losses.ctc_loss(x, short, y, pads, log_epsilon=jnp.float32(-jnp.inf))
+    assert np.isposinf(never).all()
+    # Padding may hold anything.
+    noise = np.where(short[..., None] == 1, np.nan, x)
+    slope = jax.grad(lambda x: f(x, short, y, pads).sum())(jnp.asarray(noise))
+    assert np.isfinite(slope).all()
+
+
+def test_ctc_of_nothing():
+    x, frames, y, pads = CTC
+    none = losses.ctc_loss(x, frames, y[:, :0], pads[:, :0])
+    blank = special.log_softmax(x, -1)[..., 0]
+    np.testing.assert_allclose(none, -(blank * (frames == 0)).sum(-1), rtol=1e-5)
+    at_once = losses.ctc_loss_with_forward_probs(x[:, :0], frames[:, :0], y, pads + 1)
+    assert [np.shape(z) for z in at_once] == [(3,), (0, 3, 3), (0, 3, 2)]
+    assert not at_once[0].any()
+
+
+def test_ctc_of_another_blank_and_its_forward_probabilities():
+    x, frames, y, pads = CTC
+    moved = np.roll(x, 1, axis=-1)  # class 0 is the last then
+    order = np.array([1, 2, 0])  # what was class k is k + 1
+    found = losses.ctc_loss(moved, frames, order[y], pads, blank_id=1)
+    np.testing.assert_allclose(found, losses.ctc_loss(x, frames, y, pads), rtol=1e-6)
+    _, blanks, emits = losses.ctc_loss_with_forward_probs(x, frames, y, pads)
+    log_p = special.log_softmax(x, -1)
+    first = log_p[0, 0]
+    np.testing.assert_allclose(blanks[0, 0, 0], first[0], rtol=1e-5)
+    np.testing.assert_allclose(emits[0, 0, 0], first[1], rtol=1e-5)
+    # Two frames: "1 1", "1 after a blank", or both labels.
+    p = np.exp(log_p[0])
+    one = p[1, 1] * (p[0, 1] + p[0, 0])
+    np.testing.assert_allclose(np.exp(emits[1, 0]), [one, p[0, 1] * p[1, 2]], rtol=1e-5)
+    whole = losses.ctc_loss(x, frames, y, pads)
+    np.testing.assert_allclose(-blanks[-1, 0, 2], whole[0], rtol=1e-6)
+
+
+def test_the_former_name_of_a_divergence_warns():
+    with pytest.warns(DeprecationWarning, match="use generalized_kl_divergence"):
+        found = losses.convex_kl_divergence(X, P)
+    np.testing.assert_array_equal(found, losses.generalized_kl_divergence(X, P))
+
+
+def test_compiled_once_for_all_values():
+    traces = []
+
+    @jax.jit
+    def f(x, k, delta):
+        traces.append(1)
+        loss = losses.softmax_cross_entropy_with_integer_labels(x, k)
+        return loss + losses.huber_loss(x, delta=delta).sum(-1)
+
+    for delta in (0.5, 2.0):
+        f(jnp.asarray(X, jnp.float32), jnp.asarray(K), jnp.float32(delta))
+    assert len(traces) == 1
