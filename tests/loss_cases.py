@@ -56,7 +56,7 @@ P = special.softmax(Y, -1)  # distributions
 LOG_P, LOG_Q = special.log_softmax(X, -1), special.log_softmax(Y, -1)
 K = np.array([3, 0, 1])
 ONE_HOT = np.eye(4)[K]
-SIGNS = np.sign(Y)
+SIGNS = np.sign(Y).astype(int)
 BITS = (Y > 0).astype(float)
 MASK = np.array(
     [[True, True, False, True], [False, True, True, True], [True, False, True, False]]

@@ -17,7 +17,7 @@ from scipy import special
 
 import gradtx
 from gradtx import losses
-from gradtx.numerics.softmax import log_softmax, sparsemax
+from gradtx.numerics.softmax import sparsemax
 
 TORCH = json.loads(
     (pathlib.Path(__file__).parent / "reference" / "torch_losses.json").read_text()
@@ -184,63 +184,77 @@ def test_equals_pytorch(name, x64):
 
 def test_equals_scikit_learn(x64):
     metrics = pytest.importorskip("sklearn.metrics")
-    labels = K + 0
-    columns = np.arange(4)
-    mean = losses.softmax_cross_entropy_with_integer_labels(X, labels).mean()
-    p = special.softmax(X, -1)
-    np.testing.assert_allclose(mean, metrics.log_loss(labels, p, labels=columns))
-    hinge = losses.multiclass_hinge_loss(X, labels).mean()
-    known = metrics.hinge_loss(labels, X, labels=columns)
-    np.testing.assert_allclose(hinge, known)
-    signs = np.sign(Y[0])
-    np.testing.assert_allclose(
-        losses.hinge_loss(X[0], signs).mean(), metrics.hinge_loss(signs, X[0])
+    signs, columns = np.sign(Y[0]), np.arange(4)
+
+    @jax.jit
+    def found(x, y):
+        return (
+            losses.softmax_cross_entropy_with_integer_labels(x, K).mean(),
+            losses.multiclass_hinge_loss(x, K).mean(),
+            losses.hinge_loss(x[0], signs).mean(),
+            losses.cosine_distance(x[:, None], y[None]),
+        )
+
+    known = (
+        metrics.log_loss(K, special.softmax(X, -1), labels=columns),
+        metrics.hinge_loss(K, X, labels=columns),
+        metrics.hinge_loss(signs, X[0]),
+        metrics.pairwise.cosine_distances(X, Y),
     )
-    pairs = losses.cosine_distance(X[:, None], Y[None])
-    known = metrics.pairwise.cosine_distances(X, Y)
-    np.testing.assert_allclose(pairs, known, rtol=1e-12)
+    for ours, theirs in zip(found(X, Y), known, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 # Shapes and dtypes
 
 
 def test_what_may_broadcast(x64):
-    for f in (losses.squared_error, losses.huber_loss, losses.hinge_loss):
+    for f in (losses.squared_error, losses.hinge_loss):
         np.testing.assert_array_equal(f(X, 1.0), f(X, np.ones_like(X)))
-    prior = P[0]
-    every = np.broadcast_to(prior, X.shape)
+    every = np.broadcast_to(P[0], X.shape)
     for f in (losses.softmax_cross_entropy, losses.kl_divergence):
-        for one in (prior, prior[None]):
-            np.testing.assert_array_equal(f(X, one), f(X, every))
+        wanted = f(X, every)
+        for one in (P[0], P[:1]):
+            np.testing.assert_allclose(f(X, one), wanted, rtol=1e-12)
         with pytest.raises(ValueError, match=r"targets|labels"):
             f(np.stack([X] * 3), P)  # of as many rows as matrices
-    square = np.eye(4)
     with pytest.raises(ValueError, match="labels has shape"):
-        losses.softmax_cross_entropy(square, np.array([0, 3, 2, 1]))
+        losses.softmax_cross_entropy(np.eye(4), np.array([0, 3, 2, 1]))
     # Negatives on an axis in front, as users of transformers have them.
-    many = np.stack([X, Y])
-    found = losses.cosine_similarity(X, many)
-    np.testing.assert_allclose(found, [np.ones(3), losses.cosine_similarity(X, Y)])
+    found = losses.cosine_similarity(X, np.stack([X, Y]))
+    known = [np.ones(3), losses.cosine_similarity(X, Y)]
+    np.testing.assert_allclose(found, known, rtol=1e-12)
 
 
 def test_axes_are_those_of_the_classes(x64):
-    x, y = X.reshape(3, 2, 2), P.reshape(3, 2, 2)
-    for f, b in (
+    pairs = [
         (losses.softmax_cross_entropy, P),
         (losses.kl_divergence, P),
         (losses.poly_loss_cross_entropy, P),
         (losses.cosine_similarity, Y),
-    ):
-        wanted = f(X, b)
-        np.testing.assert_allclose(f(x, b.reshape(y.shape), axis=(1, 2)), wanted)
-        np.testing.assert_allclose(f(X.T, b.T, axis=0), wanted)
-        np.testing.assert_allclose(f(X[0], b[0], axis=None), wanted[0])
+    ]
+    labelled = losses.softmax_cross_entropy_with_integer_labels
+
+    @jax.jit
+    def found(x):
+        matrices = x.reshape(3, 2, 2)
+        several = [f(matrices, b.reshape(3, 2, 2), axis=(1, 2)) for f, b in pairs]
+        first = [f(x.T, b.T, axis=0) for f, b in pairs]
+        every = [f(x[0], b[0], axis=None) for f, b in pairs]
+        swapped = labelled(matrices.swapaxes(1, 2), K, axis=(2, 1))
+        return several, first, every, swapped
+
+    wanted = [f(X, b) for f, b in pairs]
+    several, first, every, swapped = found(X)
+    np.testing.assert_allclose(several, wanted, rtol=1e-12)
+    np.testing.assert_allclose(first, wanted, rtol=1e-12)
+    np.testing.assert_allclose(every, [loss[0] for loss in wanted], rtol=1e-12)
+    np.testing.assert_allclose(swapped, labelled(X, K), rtol=1e-12)
+    for f, b in pairs:
         with pytest.raises(ValueError, match="axis is 3"):
             f(X, b, axis=3)
-    f = losses.softmax_cross_entropy_with_integer_labels
-    np.testing.assert_allclose(f(x, K, axis=(1, 2)), f(X, K))
     with pytest.raises(ValueError, match="axis is None"):
-        f(X, K, axis=None)
+        labelled(X, K, axis=None)
 
 
 def test_a_mask_of_rows_and_one_of_classes(x64):
@@ -258,26 +272,30 @@ def test_a_mask_of_rows_and_one_of_classes(x64):
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32])
 def test_a_label_that_is_none_gives_nan(dtype):
     bad = np.array([4, -1 if dtype != np.uint8 else 255, 1]).astype(dtype)
+    known = np.array([False, False, True])
+    labelled = losses.softmax_cross_entropy_with_integer_labels
     names = ["softmax_cross_entropy_with_integer_labels", "multiclass_hinge_loss"]
     names += ["multiclass_perceptron_loss", "multiclass_sparsemax_loss"]
-    for name in names:
-        loss = getattr(losses, name)(X, bad)
-        assert np.isnan(loss).tolist() == [True, True, False]
-    # Whoever knows which these are can leave them out, of the gradient too.
-    known = np.array([False, False, True])
-    f = losses.softmax_cross_entropy_with_integer_labels
-    for leave_out in (
-        lambda x: f(x, bad, where=known),
-        lambda x: jnp.where(known, f(x, bad), 0.0),
-    ):
-        value, slope = jax.value_and_grad(lambda x, f=leave_out: f(x).sum())(
-            jnp.asarray(X, jnp.float32)
+
+    @jax.jit
+    def found(x):
+        # Whoever knows which these are can leave them out, of the gradient too.
+        slopes = (
+            jax.grad(lambda x: labelled(x, bad, where=known).sum())(x),
+            jax.grad(lambda x: jnp.where(known, labelled(x, bad), 0.0).sum())(x),
         )
-        np.testing.assert_allclose(value, f(X[2], 1), rtol=1e-6)
+        return [getattr(losses, name)(x, bad) for name in names], slopes
+
+    each, slopes = found(jnp.asarray(X, jnp.float32))
+    for loss in each:
+        assert np.isnan(loss).tolist() == [True, True, False]
+    for slope in slopes:
         assert not slope[:2].any()
-        assert slope[2].all()
+        np.testing.assert_allclose(
+            slope[2], special.softmax(X[2]) - np.eye(4)[1], rtol=1e-5
+        )
     many = jnp.zeros((1, 300))
-    assert np.isfinite(f(many, np.array([100]).astype(dtype)))
+    assert np.isfinite(labelled(many, np.array([100]).astype(dtype)))
 
 
 def test_the_dtype_of_the_result():
@@ -334,29 +352,35 @@ def test_fenchel_young_losses_are_zero_at_best(x64):
         return p @ s - 0.5 * (p @ p)
 
     loss = losses.make_fenchel_young_loss(conjugate)
-    p = np.array(sparsemax(jnp.asarray(X)))
+
+    @jax.jit
+    def found(x, y):
+        p = sparsemax(x)
+        slope = jax.grad(lambda s: loss(s, P).sum())(x)
+        one_hot = loss(x, jnp.eye(4)[K])
+        multiclass = losses.multiclass_sparsemax_loss(x, K)
+        return p, loss(x, p), loss(y, p), slope, one_hot, multiclass
+
+    p, best, other, slope, one_hot, multiclass = map(np.asarray, found(X, Y))
     norm = 0.5 * (p**2).sum(-1)
-    np.testing.assert_allclose(loss(X, p) + norm, np.zeros(3), atol=1e-12)
-    assert (np.asarray(loss(Y, p) + norm) >= 0).all()
-    slope = jax.grad(lambda s: loss(s, P).sum())(jnp.asarray(X))
+    np.testing.assert_allclose(best + norm, np.zeros(3), atol=1e-12)
+    assert (other + norm >= 0).all()
     np.testing.assert_allclose(slope, p - P, atol=1e-12)
-    hinge = losses.multiclass_sparsemax_loss(X, K)
-    np.testing.assert_allclose(hinge, loss(X, np.eye(4)[K]) + 0.5, atol=1e-12)
+    np.testing.assert_allclose(multiclass, one_hot + 0.5, atol=1e-12)
     scaled = losses.make_fenchel_young_loss(lambda s, c, power: c * jnp.sum(s**power))
-    np.testing.assert_allclose(
-        scaled(X[0], P[0], 2.0, power=2), 2 * X[0] @ X[0] - P[0] @ X[0]
-    )
+    known = 2 * X[0] @ X[0] - P[0] @ X[0]
+    np.testing.assert_allclose(scaled(X[0], P[0], 2.0, power=2), known)
 
 
 def test_second_derivatives(x64):
-    x = jnp.asarray(X[0])
-    p = np.asarray(jax.nn.softmax(x))
-    hessian = jax.hessian(lambda x: -log_softmax(x, (0,))[1])(x)
-    np.testing.assert_allclose(hessian, np.diag(p) - np.outer(p, p), rtol=1e-12)
-    hessian = jax.hessian(lambda x: losses.multiclass_sparsemax_loss(x, 1))(x)
-    on = np.asarray(sparsemax(x) > 0, float)
+    names = "softmax_cross_entropy_with_integer_labels", "multiclass_sparsemax_loss"
+    fs = [functools.partial(getattr(losses, name), labels=1) for name in names]
+    found = jax.jit(lambda x: [jax.hessian(f)(x) for f in fs])(X[0])
+    p = special.softmax(X[0])
+    on = (X[0] > 1.2).astype(float)  # where sparsemax is not 0
+    np.testing.assert_allclose(found[0], np.diag(p) - np.outer(p, p), rtol=1e-12)
     known = np.diag(on) - np.outer(on, on) / on.sum()
-    np.testing.assert_allclose(hessian, known, atol=1e-12)
+    np.testing.assert_allclose(found[1], known, atol=1e-12)
 
 
 def test_ranking_by_definition():
@@ -388,30 +412,41 @@ def test_probabilities_of_dice_are_checked_where_they_are_known():
 
 def test_ctc_of_what_is_wrong_or_cannot_be():
     x, frames, y, pads = CTC
-    f = jax.jit(functools.partial(losses.ctc_loss, log_epsilon=-1e5))
+
+    @jax.jit
+    def ctc(x, frames, y, pads, log_epsilon):
+        def total(x):
+            loss = losses.ctc_loss(x, frames, y, pads, log_epsilon=log_epsilon)
+            return loss.sum(), loss
+
+        slope, loss = jax.grad(total, has_aux=True)(x)
+        return loss, slope
+
+    usual = jnp.float32(-1e5)
     wrong = np.array([[1, 3], [0, 1], [2, -7]])  # the last is padding
-    assert np.isnan(f(x, frames, wrong, pads)).tolist() == [True, True, False]
+    loss, _ = ctc(x, frames, wrong, pads, usual)
+    assert np.isnan(loss).tolist() == [True, True, False]
     gap = np.array([[1.0, 0.0], [0, 0], [0, 1]])
-    assert np.isnan(f(x, frames, y, gap)).tolist() == [True, False, False]
+    loss, _ = ctc(x, frames, y, gap, usual)
+    assert np.isnan(loss).tolist() == [True, False, False]
     short = np.array([[0, 1, 1, 1], [0, 0, 1, 1], [1, 1, 1, 1.0]])
-    slope = jax.grad(lambda x: f(x, short, y, pads).sum())(jnp.asarray(x))
-    assert (np.asarray(f(x, short, y, pads)) > 9e4).all()
-    assert np.isfinite(slope).all()
-    assert not slope[2].any()
-    never = losses.ctc_loss(x, short, y, pads, log_epsilon=jnp.float32(-jnp.inf))
-    assert np.isposinf(never).all()
-    # Padding may hold anything.
-    noise = np.where(short[..., None] == 1, np.nan, x)
-    slope = jax.grad(lambda x: f(x, short, y, pads).sum())(jnp.asarray(noise))
-    assert np.isfinite(slope).all()
+    noise = np.where(short[..., None] == 1, np.nan, x)  # padding may hold anything
+    for given in (x, noise):
+        loss, slope = ctc(given, short, y, pads, usual)
+        assert (np.asarray(loss) > 9e4).all()
+        assert np.isfinite(slope).all()
+        assert not slope[short == 1].any()
+    loss, _ = ctc(x, short, y, pads, jnp.float32(-jnp.inf))
+    assert np.isposinf(loss).all()
 
 
 def test_ctc_of_nothing():
     x, frames, y, pads = CTC
-    none = losses.ctc_loss(x, frames, y[:, :0], pads[:, :0])
+    f = jax.jit(losses.ctc_loss_with_forward_probs)
+    none, _, _ = f(x, frames, y[:, :0], pads[:, :0])
     blank = special.log_softmax(x, -1)[..., 0]
     np.testing.assert_allclose(none, -(blank * (frames == 0)).sum(-1), rtol=1e-5)
-    at_once = losses.ctc_loss_with_forward_probs(x[:, :0], frames[:, :0], y, pads + 1)
+    at_once = f(x[:, :0], frames[:, :0], y, pads + 1)
     assert [np.shape(z) for z in at_once] == [(3,), (0, 3, 3), (0, 3, 2)]
     assert not at_once[0].any()
 
@@ -420,9 +455,10 @@ def test_ctc_of_another_blank_and_its_forward_probabilities():
     x, frames, y, pads = CTC
     moved = np.roll(x, 1, axis=-1)  # class 0 is the last then
     order = np.array([1, 2, 0])  # what was class k is k + 1
-    found = losses.ctc_loss(moved, frames, order[y], pads, blank_id=1)
-    np.testing.assert_allclose(found, losses.ctc_loss(x, frames, y, pads), rtol=1e-6)
-    _, blanks, emits = losses.ctc_loss_with_forward_probs(x, frames, y, pads)
+    f = jax.jit(losses.ctc_loss_with_forward_probs, static_argnames="blank_id")
+    found, _, _ = f(moved, frames, order[y], pads, blank_id=1)
+    whole, blanks, emits = f(x, frames, y, pads)
+    np.testing.assert_allclose(found, whole, rtol=1e-6)
     log_p = special.log_softmax(x, -1)
     first = log_p[0, 0]
     np.testing.assert_allclose(blanks[0, 0, 0], first[0], rtol=1e-5)
@@ -431,7 +467,6 @@ def test_ctc_of_another_blank_and_its_forward_probabilities():
     p = np.exp(log_p[0])
     one = p[1, 1] * (p[0, 1] + p[0, 0])
     np.testing.assert_allclose(np.exp(emits[1, 0]), [one, p[0, 1] * p[1, 2]], rtol=1e-5)
-    whole = losses.ctc_loss(x, frames, y, pads)
     np.testing.assert_allclose(-blanks[-1, 0, 2], whole[0], rtol=1e-6)
 
 

@@ -18,6 +18,7 @@ from gradtx.numerics.dtypes import (
     computed_in,
     in_dtype,
 )
+from gradtx.numerics.softmax import entry
 from gradtx.values import Misfit, is_number, wrong_type
 
 Axis = int | tuple[int, ...] | None
@@ -201,26 +202,31 @@ def scalar(name: str, value: Any, x: jax.Array) -> jax.Array:
     return jnp.asarray(as_scalar(name, value), x.dtype)
 
 
-def at_label(x: jax.Array, labels: jax.Array, name: str, other: str) -> jax.Array:
-    """The entry of each row of x that a label says, and NaN where there is none such.
+def label_index(
+    name: str, labels: jax.Array, other: str, x: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Whether each label is one of the classes, and its index, or 0.
 
-    Whether a label is in range is known only when the program runs, so it is not an
-    error. It is neither clipped nor counted from the end, as an index would be.
+    That is known only when the program runs, so what is out of range is no error; its
+    loss is NaN. It is neither clipped nor counted from the end, as an index would be.
 
     Args:
-      x: [..., classes].
-      labels: integers [...].
       name: of the labels.
+      labels: integers [...].
       other: of x.
+      x: [..., classes].
     """
     check_shape(name, labels, x.shape[:-1], other, x)
-    classes = x.shape[-1]
-    if classes == 0:
+    if x.shape[-1] == 0:
         raise Misfit(f"{other} has shape {x.shape}; expected at least one class.")
-    known = in_range(labels, classes)
-    index = jnp.where(known, labels, jnp.zeros_like(labels)).astype(jnp.int32)
-    entry = jnp.take_along_axis(x, index[..., None], axis=-1)[..., 0]
-    return jnp.where(known, entry, jnp.full_like(entry, jnp.nan))
+    known = in_range(labels, x.shape[-1])
+    return known, jnp.where(known, labels, jnp.zeros_like(labels)).astype(jnp.int32)
+
+
+def at_label(name: str, labels: jax.Array, other: str, x: jax.Array) -> jax.Array:
+    """The entry of each row of x that a label says, and NaN where there is none."""
+    known, index = label_index(name, labels, other, x)
+    return jnp.where(known, entry(x, index), jnp.nan)
 
 
 def in_range(labels: jax.Array, classes: int) -> jax.Array:

@@ -17,21 +17,32 @@ from gradtx.losses.inputs import (
     floats,
     included,
     integers,
+    label_index,
     number,
     reals,
     shape_beside,
     widened,
 )
 from gradtx.numerics.arithmetic import weighted
-from gradtx.numerics.softmax import below_largest, log_softmax, sparsemax
+from gradtx.numerics.softmax import (
+    below_largest,
+    entry,
+    log_softmax,
+    log_softmax_at,
+    sparsemax,
+)
 from gradtx.values import Constant, Misfit, checked
 
 
 def log_probabilities(x: jax.Array, axes: Axes, mask: jax.Array) -> jax.Array:
     """The log-softmax of what counts, where anything does; −∞ for the rest."""
-    x = jnp.where(mask, x, jnp.full_like(x, -jnp.inf))
+    return log_softmax(_left_out(x, axes, mask), axes)
+
+
+def _left_out(x: jax.Array, axes: Axes, mask: jax.Array) -> jax.Array:
+    """Scores of −∞ for what does not count; of 0 where nothing does."""
     some = jnp.any(mask, axes, keepdims=True)
-    return log_softmax(jnp.where(some, x, jnp.zeros_like(x)), axes)
+    return jnp.where(mask, x, jnp.where(some, -jnp.inf, 0.0).astype(x.dtype))
 
 
 def _softmax_inputs(
@@ -127,13 +138,15 @@ def softmax_cross_entropy_with_integer_labels(
     shape, axes = x.shape, axes_of(axis, x.ndim)
     check_shape("labels", k, shape_beside(shape, axes), "logits", x)
     dtype, (x,) = widened(x)
-    x, last = _flattened(x, axes), (k.ndim,)
+    x = _flattened(x, axes)
+    known, index = label_index("labels", k, "logits", x)
     if where is None:
-        loss = -at_label(log_softmax(x, last), k, "labels", "logits")
-        return loss.astype(dtype)
+        log_p = log_softmax_at(x, index)
+        return -jnp.where(known, log_p, jnp.nan).astype(dtype)
     mask = _flattened(included(where, shape, axes, rows=True), axes)
-    log_p = jnp.where(mask, log_probabilities(x, last, mask), 0.0)
-    loss = -at_label(log_p, k, "labels", "logits")
+    log_p = log_softmax_at(_left_out(x, (k.ndim,), mask), index)
+    loss = -jnp.where(entry(mask, index), log_p, jnp.zeros_like(log_p))
+    loss = jnp.where(known, loss, jnp.nan)
     return jnp.where(jnp.any(mask, -1), loss, 0.0).astype(dtype)
 
 
@@ -182,7 +195,7 @@ def _margins(scores: Any, labels: Any, margin: float) -> tuple[Any, jax.Array]:
     """The dtype of the result, and the largest of 0 and sⱼ − sₖ + margin over j ≠ k."""
     x, k = floats("scores", scores), integers("labels", labels)
     dtype, (x,) = widened(x)
-    above = x - at_label(x, k, "labels", "scores")[..., None] + margin
+    above = x - at_label("labels", k, "scores", x)[..., None] + margin
     place = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
     own = place == k.astype(jnp.int32)[..., None]
     return dtype, jnp.max(jnp.where(own, jnp.zeros_like(above), above), -1)
@@ -245,7 +258,7 @@ def multiclass_sparsemax_loss(scores: ArrayLike, labels: ArrayLike) -> jax.Array
     """
     x, k = floats("scores", scores), integers("labels", labels)
     dtype, (x,) = widened(x)
-    return at_label(_sparsemax_losses(x), k, "labels", "scores").astype(dtype)
+    return at_label("labels", k, "scores", _sparsemax_losses(x)).astype(dtype)
 
 
 @jax.custom_jvp
