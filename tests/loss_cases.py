@@ -341,7 +341,7 @@ CASES = [
         (X, Y),
         cosine,
         edges=((ZEROS, Y), (X, ZEROS), (X, X)),
-        refused=(*UNLIKE[:4], UNLIKE[4]),
+        refused=(*UNLIKE, ((X, Y[:, None]), "shape")),
     ),
     Case(
         losses.cosine_distance,

@@ -137,6 +137,30 @@ def test_an_empty_batch_is_fine(case):
         assert case.f(*args) == 0.0
 
 
+def spread_over(mesh, x):
+    """An argument of a batch twice as large, whose first axis lies on two devices."""
+    sharding = jax.NamedSharding(mesh, jax.P("d"))
+    shape = (2 * x.shape[0], *x.shape[1:])
+    return jax.ShapeDtypeStruct(shape, x.dtype, sharding=sharding)
+
+
+def test_a_batch_may_lie_on_several_devices():
+    """By explicit shardings and inside `jax.shard_map`; the gradient lies there, too."""
+    mesh = jax.make_mesh((2,), ("d",), devices=jax.devices()[:2])
+    for case in CASES:
+        if not case.batched:
+            continue
+        args = [spread_over(mesh, x) for x in in_dtype(case, jnp.float32)]
+        shard = jax.shard_map(
+            case.f, mesh=mesh, in_specs=jax.P("d"), out_specs=jax.P("d")
+        )
+        with jax.set_mesh(mesh):
+            for f in (case.f, shard):
+                grad = jax.grad(lambda *args, f=f: jnp.sum(f(*args)))
+                slope = jax.eval_shape(grad, *args)
+                assert slope.sharding.spec[0] == "d", case
+
+
 # PyTorch and scikit-learn
 
 

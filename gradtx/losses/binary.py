@@ -76,8 +76,8 @@ def sigmoid_focal_loss(
       Lin et al., 2017, "Focal loss for dense object detection", arXiv:1708.02002.
     """
     dtype, x, y = _scores("logits", logits, "labels", labels)
-    power = jnp.broadcast_to(jnp.asarray(number("gamma", gamma, x), x.dtype), x.shape)
-    loss = _focal(x, y, power)
+    power = jnp.asarray(number("gamma", gamma, x), x.dtype)
+    loss = _focal(x, jnp.broadcast_to(y, x.shape) if y.ndim < x.ndim else y, power)
     if alpha is not None:
         share = number("alpha", alpha, x)
         loss = weighted(share * y + (1 - share) * (1 - y), loss)
@@ -180,7 +180,7 @@ def sparsemax_loss(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
     """
     dtype, x, y = _scores("logits", logits, "labels", labels)
     s = jnp.where(y == 1, -x, jnp.where(y == 0, x, jnp.nan))
-    inside = jnp.where(jnp.abs(s) < 1, s, jnp.zeros_like(s))
-    outside = jnp.where(s >= 1, s, jnp.where(s <= -1, jnp.zeros_like(s), s))
+    inside = jnp.where(jnp.abs(s) < 1, s, 0.0)
+    outside = jnp.where(s >= 1, s, jnp.where(s <= -1, 0.0, s))
     loss = jnp.where(jnp.abs(s) < 1, 0.25 * (inside + 1) ** 2, outside)
     return loss.astype(dtype)

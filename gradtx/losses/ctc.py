@@ -15,6 +15,7 @@ from gradtx.losses.inputs import (
     scalar,
     widened,
 )
+from gradtx.numerics.shards import varies_over
 from gradtx.numerics.softmax import log_softmax
 from gradtx.values import Misfit, Number, checked
 
@@ -128,8 +129,8 @@ def _forward(
         raise Misfit(f"blank_id is {blank_id}; logits has {x.shape[2]} classes.")
     dtype, (x,) = widened(x)
     log_zero = scalar("log_epsilon", log_epsilon, x)
-    known = in_range(y, x.shape[2]) & (y != blank_id)
-    y = jnp.where(known & ~padded, y, jnp.zeros_like(y)).astype(jnp.int32)
+    known = in_range(y, x.shape[2]) & ~padded
+    y = jnp.where(known, y, 0).astype(jnp.int32)
 
     # What is left out may hold anything, and gets no gradient.
     log_p = log_softmax(jnp.where(skipped[..., None], 0.0, x), (2,))
@@ -140,33 +141,45 @@ def _forward(
         jnp.moveaxis(log_p[:, :, blank_id, None], 1, 0),
         jnp.moveaxis(skipped[..., None], 1, 0),
     )
-    repeated = jnp.zeros_like(y, bool).at[:, 1:].set(y[:, 1:] == y[:, :-1])
-    barrier = jnp.where(repeated, log_zero, jnp.zeros_like(log_zero))
-    rows, n = y.shape
-    nothing = jnp.broadcast_to(log_zero, (rows, n + 1))
-    start = (nothing.at[:, 0].set(0.0), nothing[:, :n])
+    n = y.shape[1]
+    repeated = jnp.pad(y[:, 1:] == y[:, :-1], ((0, 0), (1, 0)))[:, :n]
+    barrier = jnp.where(repeated, log_zero, 0.0)
+    # Made of what is given, so that it lies on the devices where that does.
+    first = jnp.pad(~padded & padded, ((0, 0), (1, 0)), constant_values=True)
+    start = jnp.where(first, 0.0, log_zero), jnp.where(padded, log_zero, log_zero)
+    names = varies_over(log_p) | varies_over(y) | varies_over(padded)
+    start = _varying(start, tuple(names | varies_over(skipped)))
 
     def step(before: Any, frame: Any) -> Any:
         (blank, emit), (log_label, log_blank, skip) = before, frame
-        since = jnp.concatenate([nothing[:, :1], emit[:, :-1] + barrier[:, 1:]], 1)[
-            :, :n
-        ]
-        next_emit = log_label + jnp.logaddexp(emit, jnp.logaddexp(blank[:, :n], since))
-        after = (
-            jnp.where(skip, blank, log_blank + _ended(blank, emit)),
-            jnp.where(skip, emit, next_emit),
-        )
+        # A label may follow another at once, but not the same.
+        previous = jnp.pad(emit, ((0, 0), (1, 0)), constant_values=log_zero)[:, :n]
+        previous += barrier
+        begun = jnp.logaddexp(blank[:, :n], previous)
+        next_emit = log_label + jnp.logaddexp(emit, begun)
+        next_blank = log_blank + _ended(blank, emit)
+        after = jnp.where(skip, blank, next_blank), jnp.where(skip, emit, next_emit)
         return after, after
 
     last, (blanks, emits) = jax.lax.scan(step, start, frames)
     ended = _ended(*last)
     if x.shape[1]:
-        blanks = blanks.at[-1].set(ended)
+        blanks = jnp.concatenate([blanks[:-1], ended[None]])
     length = jnp.sum(~padded, 1, dtype=jnp.int32)
     log_total = jnp.take_along_axis(ended, length[:, None], axis=1)[:, 0]
-    right = jnp.all(known | padded, 1) & ~jnp.any(padded[:, :-1] & ~padded[:, 1:], 1)
+    labels_are_right = jnp.all((known & (y != blank_id)) | padded, 1)
+    right = labels_are_right & ~jnp.any(padded[:, :-1] & ~padded[:, 1:], 1)
     loss = jnp.where(right, jnp.maximum(-log_total, 0.0), jnp.nan)
     return dtype, (loss, blanks, emits)
+
+
+def _varying(start: Any, names: tuple[str, ...]) -> Any:
+    """What a loop starts with, in the type that it has inside `jax.shard_map`."""
+    if not names:
+        return start
+    return tuple(
+        jax.lax.pcast(x, tuple({*names} - varies_over(x)), to="varying") for x in start
+    )
 
 
 def _ended(blank: jax.Array, emit: jax.Array) -> jax.Array:

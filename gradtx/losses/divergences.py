@@ -23,8 +23,8 @@ def _distributions(
     dtype, (q, t) = widened(q, t)
     if where is not None:
         mask = included(where, jnp.broadcast_shapes(q.shape, t.shape), axes)
-        q = jnp.where(mask, q, jnp.full_like(q, -jnp.inf))
-        t = jnp.where(mask, t, jnp.full_like(t, left_out))
+        q = jnp.where(mask, q, -jnp.inf)
+        t = jnp.where(mask, t, left_out)
     return dtype, q, t, axes
 
 

@@ -65,10 +65,10 @@ def widened(*arrays: jax.Array) -> tuple[Any, list[jax.Array]]:
 
 
 def like(name: str, y: jax.Array, other: str, x: jax.Array) -> jax.Array:
-    """y in the shape of x, if it has it or is a scalar."""
+    """y, if it has the shape of x or is a scalar."""
     if y.shape not in (x.shape, ()):
         raise _unlike(name, y, other, x, "the same shape, or a scalar")
-    return jnp.broadcast_to(y, x.shape)
+    return y
 
 
 def check_shape(
@@ -141,13 +141,15 @@ def as_pairs(
 ) -> tuple[jax.Array, jax.Array, Axes]:
     """y and x with as many axes, and these axes, along which both agree.
 
-    The others broadcast by NumPy's rules, so that all pairs can be taken.
+    The others are equal, or 1, so that all pairs can be taken. If one has fewer axes,
+    the last ones of the other are equal to them.
     """
-    ndim = max(x.ndim, y.ndim)
+    ndim, fewer = max(x.ndim, y.ndim), min(x.ndim, y.ndim)
     axes = axes_of(axis, ndim)
     wide_y, wide_x = (z.reshape((1,) * (ndim - z.ndim) + z.shape) for z in (y, x))
-    if not _agree(wide_x, wide_y, axes):
-        expected = f"the same along axis {axis}, and elsewhere what broadcasts"
+    last = x.ndim == y.ndim or x.shape[x.ndim - fewer :] == y.shape[y.ndim - fewer :]
+    if not (last and _agree(wide_x, wide_y, axes)):
+        expected = f"the same along axis {axis}, and elsewhere equal sizes or 1"
         raise _unlike(name, y, other, x, expected)
     return wide_y, wide_x, axes
 
@@ -155,7 +157,7 @@ def as_pairs(
 def included(
     where: Any, shape: tuple[int, ...], axes: Axes, rows: bool = False
 ) -> jax.Array:
-    """Which entries of an array of this shape count; all for None.
+    """Which entries of an array of this shape count.
 
     Args:
       where: booleans of this shape, in which any size may be 1, or a scalar.
@@ -163,8 +165,6 @@ def included(
       axes: those that are summed.
       rows: whether it may have the other axes alone; else it may have these alone.
     """
-    if where is None:
-        return jnp.ones(shape, bool)
     mask = _array("where", where, [jnp.bool_], "booleans")
     beside, along = shape_beside(shape, axes), shape_along(shape, axes)
     if mask.ndim < len(shape) and mask.shape == (beside if rows else along):
@@ -177,7 +177,7 @@ def included(
             f"where has shape {mask.shape}; expected {shape}, in which sizes may be 1, "
             f"or {beside if rows else along}."
         )
-    return jnp.broadcast_to(mask, shape)
+    return mask if mask.shape == shape else jnp.broadcast_to(mask, shape)
 
 
 def number(name: str, value: Any, x: jax.Array) -> Any:
@@ -186,6 +186,8 @@ def number(name: str, value: Any, x: jax.Array) -> Any:
     if is_number(value):
         return value
     array = reals(name, value).astype(x.dtype)
+    if array.ndim == 0:
+        return array
     shape = (1,) * (x.ndim - array.ndim) + array.shape
     if len(shape) != x.ndim or not all(
         n in (1, m) for n, m in zip(shape, x.shape, strict=True)
@@ -194,7 +196,7 @@ def number(name: str, value: Any, x: jax.Array) -> Any:
             f"{name} has shape {array.shape}; expected a scalar, or what broadcasts to "
             f"{x.shape}."
         )
-    return jnp.broadcast_to(array.reshape(shape), x.shape)
+    return array.reshape(shape)
 
 
 def scalar(name: str, value: Any, x: jax.Array) -> jax.Array:
@@ -220,7 +222,7 @@ def label_index(
     if x.shape[-1] == 0:
         raise Misfit(f"{other} has shape {x.shape}; expected at least one class.")
     known = in_range(labels, x.shape[-1])
-    return known, jnp.where(known, labels, jnp.zeros_like(labels)).astype(jnp.int32)
+    return known, jnp.where(known, labels, 0).astype(jnp.int32)
 
 
 def at_label(name: str, labels: jax.Array, other: str, x: jax.Array) -> jax.Array:

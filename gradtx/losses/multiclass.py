@@ -29,6 +29,7 @@ from gradtx.numerics.softmax import (
     entry,
     log_softmax,
     log_softmax_at,
+    places,
     sparsemax,
 )
 from gradtx.values import Constant, Misfit, checked
@@ -57,7 +58,7 @@ def _softmax_inputs(
     if where is None:
         return dtype, log_softmax(x, axes), y, axes
     mask = included(where, jnp.broadcast_shapes(x.shape, y.shape), axes, rows=True)
-    y = jnp.where(mask, y, jnp.zeros_like(y))
+    y = jnp.where(mask, y, 0.0)
     return dtype, log_probabilities(x, axes, mask), y, axes
 
 
@@ -145,7 +146,7 @@ def softmax_cross_entropy_with_integer_labels(
         return -jnp.where(known, log_p, jnp.nan).astype(dtype)
     mask = _flattened(included(where, shape, axes, rows=True), axes)
     log_p = log_softmax_at(_left_out(x, (k.ndim,), mask), index)
-    loss = -jnp.where(entry(mask, index), log_p, jnp.zeros_like(log_p))
+    loss = -jnp.where(entry(mask, index), log_p, 0.0)
     loss = jnp.where(known, loss, jnp.nan)
     return jnp.where(jnp.any(mask, -1), loss, 0.0).astype(dtype)
 
@@ -196,9 +197,8 @@ def _margins(scores: Any, labels: Any, margin: float) -> tuple[Any, jax.Array]:
     x, k = floats("scores", scores), integers("labels", labels)
     dtype, (x,) = widened(x)
     above = x - at_label("labels", k, "scores", x)[..., None] + margin
-    place = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
-    own = place == k.astype(jnp.int32)[..., None]
-    return dtype, jnp.max(jnp.where(own, jnp.zeros_like(above), above), -1)
+    own = places(x) == k.astype(jnp.int32)[..., None]
+    return dtype, jnp.max(jnp.where(own, 0.0, above), -1)
 
 
 @checked

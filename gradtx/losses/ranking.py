@@ -1,7 +1,5 @@
 """Losses of the order in which scores put the items of a list."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -9,6 +7,8 @@ from jax.typing import ArrayLike
 from gradtx.losses.inputs import check_shape, floats, included, number, reals, widened
 from gradtx.losses.multiclass import log_probabilities
 from gradtx.numerics.arithmetic import weighted
+from gradtx.numerics.dtypes import as_array
+from gradtx.numerics.softmax import log_softmax
 from gradtx.values import Function, checked
 
 
@@ -46,19 +46,17 @@ def ranking_softmax_loss(
     _, (x, y) = widened(x, y)
     if weights is not None:
         y = y * number("weights", weights, x)
-    mask = included(where, x.shape, axes)
-    y = jnp.where(mask, y, jnp.zeros_like(y))
-    losses = -jnp.sum(weighted(y, log_probabilities(x, axes, mask)), -1)
-    return _reduced(losses, mask, where is not None, reduce_fn).astype(dtype)
-
-
-def _reduced(
-    losses: jax.Array, mask: jax.Array, masked: bool, reduce_fn: Any
-) -> jax.Array:
-    if reduce_fn is None:
-        return losses
-    lists = jnp.any(mask, -1)
-    if reduce_fn is not jnp.mean:
-        return reduce_fn(losses, where=lists if masked else None)
-    number = jnp.sum(lists.astype(losses.dtype)) if masked else losses.size
-    return jnp.sum(losses) / jnp.maximum(number, 1)
+    if where is None:
+        losses = -jnp.sum(weighted(y, log_softmax(x, axes)), -1)
+        lists = None
+    else:
+        mask = included(where, x.shape, axes)
+        y = jnp.where(mask, y, 0.0)
+        losses = -jnp.sum(weighted(y, log_probabilities(x, axes, mask)), -1)
+        lists = jnp.any(mask, -1)
+    if reduce_fn is jnp.mean:
+        count = losses.size if lists is None else jnp.sum(lists.astype(losses.dtype))
+        losses = jnp.sum(losses) / jnp.maximum(count, 1)
+    elif reduce_fn is not None:
+        losses = as_array(reduce_fn(losses, where=lists))
+    return losses.astype(dtype)

@@ -148,8 +148,9 @@ def cosine_similarity(
 
     Args:
       predictions: x, floating-point numbers [..., n].
-      targets: y, floating-point numbers of as many along the axis; the other axes
-        broadcast, as in `cosine_similarity(x[:, None], y[None])` for all pairs.
+      targets: y, floating-point numbers of the same shape. Other axes may have size 1
+        in either, as in `cosine_similarity(x[:, None], y[None])` for all pairs; and one
+        may have more axes in front.
       epsilon: ε >= 0; the norms are at least √ε.
       axis: the axis or axes of the vectors; all for None.
       where: which entries count, booleans of the shape of both, in which sizes may be
@@ -171,7 +172,7 @@ def _cosine(
     if where is not None:
         shape = jnp.broadcast_shapes(x.shape, y.shape)
         mask = included(where, shape, axes)
-        x, y = (jnp.where(mask, z, jnp.zeros_like(z)) for z in (x, y))
+        x, y = (jnp.where(mask, z, 0.0) for z in (x, y))
     return dtype, cosine_of(unit(x, axes, epsilon), unit(y, axes, epsilon), axes)
 
 

@@ -116,4 +116,4 @@ def triplet_margin_loss(
 def _root(x: jax.Array, degree: jax.Array) -> jax.Array:
     """x^(1/degree), with derivative 0 at 0."""
     zero = x == 0
-    return jnp.where(zero, 0.0, jnp.where(zero, jnp.ones_like(x), x) ** (1 / degree))
+    return jnp.where(zero, 0.0, jnp.where(zero, 1.0, x) ** (1 / degree))

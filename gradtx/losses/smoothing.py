@@ -1,5 +1,7 @@
 """Labels made less certain."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -37,10 +39,12 @@ def smooth_labels(
     """
     y = floats("labels", labels)
     axes = axes_of(axis, y.ndim)
-    mask = included(where, y.shape, axes)
     dtype, (y,) = widened(y)
     share = number("alpha", alpha, y)
+    if where is None:
+        classes = math.prod(y.shape[i] for i in axes)
+        return ((1 - share) * y + share / max(classes, 1)).astype(dtype)
+    mask = included(where, y.shape, axes)
     there = mask.astype(y.dtype)
     uniform = divide(there, jnp.sum(there, axes, keepdims=True))
-    smooth = (1 - share) * jnp.where(mask, y, jnp.zeros_like(y)) + share * uniform
-    return smooth.astype(dtype)
+    return ((1 - share) * jnp.where(mask, y, 0.0) + share * uniform).astype(dtype)

@@ -34,7 +34,7 @@ def log_softmax_at(x: jax.Array, index: jax.Array) -> jax.Array:
     """
     top = jnp.max(x, -1)
     at = entry(x, index)
-    at = jnp.where((at == top) & jnp.isposinf(at), jnp.zeros_like(at), at - top)
+    at = jnp.where((at == top) & jnp.isposinf(at), 0.0, at - top)
     return at - jnp.log(jnp.sum(jnp.exp(below_largest(x, (x.ndim - 1,))), -1))
 
 
@@ -50,10 +50,18 @@ def entry(x: jax.Array, index: jax.Array) -> jax.Array:
     return jnp.take_along_axis(x, index[..., None], axis=-1)[..., 0]
 
 
+def places(x: jax.Array) -> jax.Array:
+    """0, 1, ... along the last axis, with sizes of 1 for the others.
+
+    No array of the shape of x, as that would not lie on the same devices.
+    """
+    return jnp.arange(x.shape[-1], dtype=jnp.int32).reshape((1,) * (x.ndim - 1) + (-1,))
+
+
 def below_largest(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     """x − max(x), and 0 where both are ∞."""
     top = jnp.max(x, axes, keepdims=True, initial=-jnp.inf)
-    return jnp.where((x == top) & jnp.isposinf(x), jnp.zeros_like(x), x - top)
+    return jnp.where((x == top) & jnp.isposinf(x), 0.0, x - top)
 
 
 @jax.custom_jvp
@@ -65,9 +73,9 @@ def sparsemax(x: jax.Array) -> jax.Array:
     """
     # No entry that is 1 or more below the largest is above τ. Without them, sums are
     # of numbers between −1 and 0, and so exact to rounding however large x is.
-    below = jnp.maximum(below_largest(x, (x.ndim - 1,)), -jnp.ones_like(x))
+    below = jnp.maximum(below_largest(x, (x.ndim - 1,)), -1.0)
     ranked = -jnp.sort(-below, axis=-1)
-    place = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1) + 1
+    place = places(x).astype(x.dtype) + 1
     kept = 1 + place * ranked > jnp.cumsum(ranked, axis=-1)
     total = jnp.sum(jnp.where(kept, ranked, 0), -1, keepdims=True)
     tau = (total - 1) / jnp.sum(kept.astype(x.dtype), -1, keepdims=True)
