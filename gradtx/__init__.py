@@ -12,11 +12,13 @@ import numpy as np  # noqa: F401 - eval(repr(tx), vars(gradtx)) may need it
 from jax import numpy as jnp  # noqa: F401
 
 from gradtx import (
+    assignment,
     contrib,
     inspection,
     layout,
     merges,
     optimizers,
+    projections,
     regularizers,
     roles,
     schedules,
@@ -56,6 +58,7 @@ from gradtx.numerics.arithmetic import (
 )
 from gradtx.numerics.norms import global_norm, safe_norm, safe_root_mean_squares
 from gradtx.optimizers import *
+from gradtx.projections import project
 from gradtx.regularizers import *
 from gradtx.schedules import *
 from gradtx.transforms import *
@@ -119,6 +122,8 @@ __all__ = [
     "slots",
     "transformation",
     "treewise",
+    # where the parameters may be
+    "project",
     # selectors
     "by_path",
     "everything_but",
@@ -146,11 +151,13 @@ __all__ = [
     "safe_norm",
     "safe_root_mean_squares",
     # the rooms, by theme, and what each lists
+    "assignment",
     "contrib",
     "inspection",
     "layout",
     "merges",
     "optimizers",
+    "projections",
     "regularizers",
     "roles",
     "schedules",
@@ -181,5 +188,14 @@ def _report_public_modules() -> None:
                 public.__module__ = name
 
 
-_ROOMS = (inspection, layout, optimizers, regularizers, schedules, transforms, wrappers)
+_ROOMS = (
+    inspection,
+    layout,
+    optimizers,
+    projections,
+    regularizers,
+    schedules,
+    transforms,
+    wrappers,
+)
 _report_public_modules()
