@@ -18,11 +18,13 @@ from gradtx import (
     layout,
     merges,
     optimizers,
+    perturbations,
     projections,
     regularizers,
     roles,
     schedules,
     second_moment,
+    second_order,
     testing,
     transforms,
     tree,
@@ -56,7 +58,14 @@ from gradtx.numerics.arithmetic import (
     safe_increment,
     safe_int32_increment,
 )
+from gradtx.numerics.linear_algebra import (
+    matrix_inverse_pth_root,
+    nnls,
+    power_iteration,
+)
+from gradtx.numerics.normal import multi_normal
 from gradtx.numerics.norms import global_norm, safe_norm, safe_root_mean_squares
+from gradtx.numerics.scale_gradient import scale_gradient
 from gradtx.optimizers import *
 from gradtx.projections import project
 from gradtx.regularizers import *
@@ -147,9 +156,14 @@ __all__ = [
     "abs_sq",
     "global_norm",
     "lerp",
+    "matrix_inverse_pth_root",
+    "multi_normal",
+    "nnls",
+    "power_iteration",
     "safe_increment",
     "safe_norm",
     "safe_root_mean_squares",
+    "scale_gradient",
     # the rooms, by theme, and what each lists
     "assignment",
     "contrib",
@@ -157,11 +171,13 @@ __all__ = [
     "layout",
     "merges",
     "optimizers",
+    "perturbations",
     "projections",
     "regularizers",
     "roles",
     "schedules",
     "second_moment",
+    "second_order",
     "testing",
     "transforms",
     "tree",

@@ -32,6 +32,8 @@ FLOORS = {
 # Modules at the top: faces of a room, and leaves that nothing else imports.
 FACES = {
     "assignment": 5,
+    "perturbations": 5,
+    "second_order": 5,
     "roles": 5,
     "typing": 5,
     "tree": 5.5,
