@@ -420,6 +420,14 @@ def test_how_far_rounding_leads_out_of_the_set(dtype):
     )
 
 
+def test_parameters_do_not_leave_a_box():
+    rng = np.random.default_rng(4)
+    p, u = jnp.asarray(rng.uniform((-0.5, -2), (0.1, 2), (5000, 2)), "f").T
+    new = np.asarray(stepped(project(projection_box, lower=-0.5, upper=0.1), p, u))
+    assert new.max() == np.float32(0.1)
+    assert new.min() == -0.5
+
+
 def test_projected_descent_finds_the_constrained_minimum():
     target = jnp.asarray([1.2, 0.3, -2.0])
     tx = gradtx.chain(gradtx.sgd(0.3), project(projection_simplex))

@@ -32,10 +32,11 @@ def project(projection: Function, *, per: Per = "tree", **arguments: Any) -> Pai
         project(projections.projection_l2_ball, per="leaf", scale=2.0)
         masked(project(projections.projection_non_negative), matrices)
 
-    W + u' is P(W + u) up to one rounding of u', in its dtype, and one of W + u': it may
-    lie outside of the set by as much. It is exact where P gives 0, where W is at most
-    twice, and at least half, of what it becomes, and for half-precision parameters
-    whose updates are float32.
+    W + u' is P(W + u) up to one rounding of u', in its dtype, and one of W + u', and in
+    float32 or better it lies between W and P(W + u), entry by entry: parameters do not
+    leave a box. Updates of half precision are rounded once more, and parameters may
+    leave it by as much; those of half precision with updates of float32 do not. Where P
+    gives 0, it is exact.
 
     Args:
       projection: P, from a tree, in float32 or better, to one of the same structure and
@@ -68,12 +69,24 @@ def project(projection: Function, *, per: Per = "tree", **arguments: Any) -> Pai
             )
 
         def step(w, p):
-            return narrow(as_array(w), p.dtype) - p
+            return _no_further(p, narrow(as_array(w), p.dtype))
 
         return map_matched(step, ("projection(params)", "params"), new, params), s
 
     lift = treewise if per == "tree" else leafwise
     return lift(slots(ProjectState), update, **numbers)
+
+
+def _no_further(p: jax.Array, w: jax.Array) -> jax.Array:
+    """u ≈ w − p, rounded so that p + u does not lie beyond w."""
+    u = w - p
+    if jnp.iscomplexobj(u):
+        return u
+    moved = p + u
+    beyond = ((u > 0) & (moved > w)) | ((u < 0) & (moved < w))
+    fixed = jax.lax.stop_gradient(u)
+    back = jnp.nextafter(fixed, jnp.zeros_like(u)) - fixed
+    return jnp.where(beyond, u + back, u)
 
 
 def _check_taken(projection: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
