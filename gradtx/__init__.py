@@ -12,16 +12,20 @@ import numpy as np  # noqa: F401 - eval(repr(tx), vars(gradtx)) may need it
 from jax import numpy as jnp  # noqa: F401
 
 from gradtx import (
+    assignment,
     contrib,
     inspection,
     layout,
     losses,
     merges,
     optimizers,
+    perturbations,
+    projections,
     regularizers,
     roles,
     schedules,
     second_moment,
+    second_order,
     testing,
     transforms,
     tree,
@@ -76,8 +80,16 @@ from gradtx.numerics.arithmetic import (
     safe_increment,
     safe_int32_increment,
 )
+from gradtx.numerics.linear_algebra import (
+    matrix_inverse_pth_root,
+    nnls,
+    power_iteration,
+)
+from gradtx.numerics.normal import multi_normal
 from gradtx.numerics.norms import global_norm, safe_norm, safe_root_mean_squares
+from gradtx.numerics.scale_gradient import scale_gradient
 from gradtx.optimizers import *
+from gradtx.projections import project
 from gradtx.regularizers import *
 from gradtx.schedules import *
 from gradtx.transforms import *
@@ -141,6 +153,8 @@ __all__ = [
     "slots",
     "transformation",
     "treewise",
+    # where the parameters may be
+    "project",
     # selectors
     "by_path",
     "everything_but",
@@ -164,6 +178,10 @@ __all__ = [
     "abs_sq",
     "global_norm",
     "lerp",
+    "matrix_inverse_pth_root",
+    "multi_normal",
+    "nnls",
+    "power_iteration",
     "safe_increment",
     "safe_norm",
     "safe_root_mean_squares",
@@ -187,17 +205,22 @@ __all__ = [
     "softmax_cross_entropy",
     "softmax_cross_entropy_with_integer_labels",
     "squared_error",
+    "scale_gradient",
     # the rooms, by theme, and what each lists
+    "assignment",
     "contrib",
     "inspection",
     "layout",
     "losses",
     "merges",
     "optimizers",
+    "perturbations",
+    "projections",
     "regularizers",
     "roles",
     "schedules",
     "second_moment",
+    "second_order",
     "testing",
     "transforms",
     "tree",
@@ -229,6 +252,7 @@ _ROOMS = (
     layout,
     losses,
     optimizers,
+    projections,
     regularizers,
     schedules,
     transforms,

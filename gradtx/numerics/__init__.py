@@ -18,4 +18,14 @@ from gradtx.numerics.dtypes import (
     wide_dtype as wide_dtype,
     widen as widen,
 )
+from gradtx.numerics.linear_algebra import (
+    matrix_inverse_pth_root as matrix_inverse_pth_root,
+    nnls as nnls,
+    power_iteration as power_iteration,
+)
+from gradtx.numerics.normal import (
+    MultiNormalDiagFromLogScale as MultiNormalDiagFromLogScale,
+    multi_normal as multi_normal,
+)
 from gradtx.numerics.norms import norm_of as norm_of
+from gradtx.numerics.scale_gradient import scale_gradient as scale_gradient

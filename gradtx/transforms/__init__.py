@@ -148,10 +148,9 @@ from gradtx.transforms.cocob import COCOBState, scale_by_cocob
 from gradtx.transforms.plateau import ReduceLROnPlateauState, reduce_on_plateau
 
 # Last links: where the parameters may be, and their mean
-from gradtx.transforms.projection import (
+from gradtx.transforms.nonnegative import (
     NonNegativeParamsState,
     keep_params_nonnegative,
-    project,
 )
 from gradtx.transforms.qk_clip import QkClipState as QkClipState, qk_clip
 from gradtx.transforms.average_params import (
@@ -283,7 +282,6 @@ __all__ = [
     # Last links: where the parameters may be, and their mean
     "NonNegativeParamsState",
     "keep_params_nonnegative",
-    "project",
     "qk_clip",
     "average_params",
     # Curvature, and gradients of each example
