@@ -16,6 +16,7 @@ from gradtx import (
     inspection,
     layout,
     merges,
+    microbatching,
     optimizers,
     regularizers,
     roles,
@@ -47,6 +48,7 @@ from gradtx.core.transformation import (
 from gradtx.inspection import *
 from gradtx.interop import to_optax
 from gradtx.layout import *
+from gradtx.microbatching import microbatch
 from gradtx.numerics.arithmetic import (
     abs_sq,
     debias,
@@ -102,6 +104,8 @@ __all__ = [
     "periodic_update",
     "set_to_zero",
     "to_optax",
+    # a batch in parts
+    "microbatch",
     # a value as text and as data
     "from_dict",
     "parse",
@@ -150,6 +154,7 @@ __all__ = [
     "inspection",
     "layout",
     "merges",
+    "microbatching",
     "optimizers",
     "regularizers",
     "roles",
@@ -181,5 +186,14 @@ def _report_public_modules() -> None:
                 public.__module__ = name
 
 
-_ROOMS = (inspection, layout, optimizers, regularizers, schedules, transforms, wrappers)
+_ROOMS = (
+    inspection,
+    layout,
+    microbatching,
+    optimizers,
+    regularizers,
+    schedules,
+    transforms,
+    wrappers,
+)
 _report_public_modules()

@@ -24,6 +24,7 @@ FLOORS = {
     "transforms": 5,
     "inspection": 5,
     "layout": 5,
+    "microbatching": 5,
     "wrappers": 6,
     "optimizers": 7,
     "tour": 9,
