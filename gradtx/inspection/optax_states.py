@@ -23,6 +23,7 @@ RENAMED = {"ScaleBySimplifiedAdEMAMixState": {"t": "count"}}
 # Random numbers are drawn from the count here, and schedules have the count of all.
 DROPPED = {
     "AddNoiseState": {"rng_key"},
+    "DifferentiallyPrivateAggregateState": {"rng_key"},
     "HutchinsonState": {"key"},
     "InjectHyperparamsState": {"hyperparams_states"},
 }

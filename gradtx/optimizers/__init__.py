@@ -76,6 +76,7 @@ from gradtx.optimizers.ftrl import FtrlState as FtrlState, ftrl
 # Averages, noise and curvature
 from gradtx.optimizers.asgd import asgd
 from gradtx.optimizers.noise import noisy_sgd
+from gradtx.optimizers.dpsgd import dpsgd
 from gradtx.optimizers.sophia import sophia
 
 __all__ = [
@@ -156,5 +157,6 @@ __all__ = [
     # Averages, noise and curvature
     "asgd",
     "noisy_sgd",
+    "dpsgd",
     "sophia",
 ]

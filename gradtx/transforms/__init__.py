@@ -22,8 +22,10 @@ from gradtx.transforms.clipping import (
     clip_by_block_rms,
     clip_by_global_norm,
 )
-from gradtx.transforms.normalize import (
+from gradtx.transforms.update_norm import (
     NormalizeByUpdateNormState as NormalizeByUpdateNormState,
+    NormalizeState,
+    normalize,
     normalize_by_update_norm,
 )
 from gradtx.transforms.centralize import centralize
@@ -138,7 +140,14 @@ from gradtx.transforms.polyak import (
     ScaleByPolyakState as ScaleByPolyakState,
     scale_by_polyak,
 )
-from gradtx.transforms.dog import DoGState, DoWGState, scale_by_dog, scale_by_dowg
+from gradtx.transforms.dog import (
+    DoGState,
+    DoWGState,
+    ScaleByDistanceOverGradientsState,
+    scale_by_distance_over_gradients,
+    scale_by_dog,
+    scale_by_dowg,
+)
 from gradtx.transforms.dadaptation import (
     DAdaptSGDState as DAdaptSGDState,
     scale_by_dadapt_sgd,
@@ -168,6 +177,10 @@ from gradtx.transforms.per_example import (
     per_example_global_norm_clip,
     per_example_layer_norm_clip,
 )
+from gradtx.transforms.privacy import (
+    DifferentiallyPrivateAggregateState,
+    differentially_private_aggregate,
+)
 
 # What Optax has in its `transforms`, and lives on a higher floor here.
 if TYPE_CHECKING:
@@ -193,6 +206,8 @@ __all__ = [
     "clip",
     "clip_by_block_rms",
     "clip_by_global_norm",
+    "NormalizeState",
+    "normalize",
     "normalize_by_update_norm",
     "centralize",
     "ApplyEvery",
@@ -271,6 +286,8 @@ __all__ = [
     "scale_by_polyak",
     "DoGState",
     "DoWGState",
+    "ScaleByDistanceOverGradientsState",
+    "scale_by_distance_over_gradients",
     "scale_by_dog",
     "scale_by_dowg",
     "scale_by_dadapt_sgd",
@@ -291,4 +308,6 @@ __all__ = [
     "hutchinson_estimator_diag_hessian",
     "per_example_global_norm_clip",
     "per_example_layer_norm_clip",
+    "DifferentiallyPrivateAggregateState",
+    "differentially_private_aggregate",
 ]
