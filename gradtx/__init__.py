@@ -12,7 +12,9 @@ import numpy as np  # noqa: F401 - eval(repr(tx), vars(gradtx)) may need it
 from jax import numpy as jnp  # noqa: F401
 
 from gradtx import (
+    aggregation,
     contrib,
+    experimental,
     inspection,
     layout,
     merges,
@@ -27,6 +29,12 @@ from gradtx import (
     tree,
     tree_utils,
     wrappers,
+)
+from gradtx.aggregation import (
+    DifferentiallyPrivateAggregateState,
+    differentially_private_aggregate,
+    per_example_global_norm_clip,
+    per_example_layer_norm_clip,
 )
 from gradtx.core.lift import entrywise, leafwise, treewise
 from gradtx.core.pair import Pair, Scope
@@ -104,8 +112,12 @@ __all__ = [
     "periodic_update",
     "set_to_zero",
     "to_optax",
-    # a batch in parts
+    # a batch in parts, and its examples
+    "DifferentiallyPrivateAggregateState",
+    "differentially_private_aggregate",
     "microbatch",
+    "per_example_global_norm_clip",
+    "per_example_layer_norm_clip",
     # a value as text and as data
     "from_dict",
     "parse",
@@ -151,6 +163,7 @@ __all__ = [
     "safe_root_mean_squares",
     # the rooms, by theme, and what each lists
     "contrib",
+    "experimental",
     "inspection",
     "layout",
     "merges",
@@ -187,6 +200,7 @@ def _report_public_modules() -> None:
 
 
 _ROOMS = (
+    aggregation,
     inspection,
     layout,
     microbatching,

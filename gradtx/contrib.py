@@ -3,11 +3,16 @@
 All of them are also at the top: there is no other catalogue here.
 """
 
+from gradtx.aggregation import (
+    DifferentiallyPrivateAggregateState,
+    differentially_private_aggregate,
+)
 from gradtx.layout import SplitRealAndImaginaryState, split_real_and_imaginary
 from gradtx.optimizers import (
     DAdaptAdamWState,
     MomoAdamState,
     MomoState,
+    NormalizeState,
     ProdigyState,
     acprop,
     ademamix,
@@ -20,24 +25,21 @@ from gradtx.optimizers import (
     madgrad,
     momo,
     momo_adam,
+    normalize,
     prodigy,
     simplified_ademamix,
     sophia,
 )
 from gradtx.transforms import (
     COCOBState,
-    DifferentiallyPrivateAggregateState,
     DoGState,
     DoWGState,
     HutchinsonState,
     MadgradState,
-    NormalizeState,
     ReduceLROnPlateauState,
     ScaleByAdemamixState,
     ScaleBySimplifiedAdEMAMixState,
-    differentially_private_aggregate,
     hutchinson_estimator_diag_hessian,
-    normalize,
     reduce_on_plateau,
     scale_by_acprop,
     scale_by_ademamix,

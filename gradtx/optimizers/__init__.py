@@ -77,6 +77,7 @@ from gradtx.optimizers.ftrl import FtrlState as FtrlState, ftrl
 from gradtx.optimizers.asgd import asgd
 from gradtx.optimizers.noise import noisy_sgd
 from gradtx.optimizers.dpsgd import dpsgd
+from gradtx.optimizers.normalize import NormalizeState, normalize
 from gradtx.optimizers.sophia import sophia
 
 __all__ = [
@@ -158,5 +159,7 @@ __all__ = [
     "asgd",
     "noisy_sgd",
     "dpsgd",
+    "NormalizeState",
+    "normalize",
     "sophia",
 ]

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from gradtx.aggregation.privacy import differentially_private_aggregate
 from gradtx.core import GradientTransformation, chain
 from gradtx.transforms.momentum import momentum_if_any
-from gradtx.transforms.privacy import differentially_private_aggregate
 from gradtx.transforms.scaling import scale_by_schedule
 from gradtx.values import Decay, LearningRate, NonNegative, checked
 

@@ -24,8 +24,6 @@ from gradtx.transforms.clipping import (
 )
 from gradtx.transforms.update_norm import (
     NormalizeByUpdateNormState as NormalizeByUpdateNormState,
-    NormalizeState,
-    normalize,
     normalize_by_update_norm,
 )
 from gradtx.transforms.centralize import centralize
@@ -168,18 +166,10 @@ from gradtx.transforms.average_params import (
     average_params,
 )
 
-# Curvature, and gradients of each example
+# Curvature
 from gradtx.transforms.hutchinson import (
     HutchinsonState,
     hutchinson_estimator_diag_hessian,
-)
-from gradtx.transforms.per_example import (
-    per_example_global_norm_clip,
-    per_example_layer_norm_clip,
-)
-from gradtx.transforms.privacy import (
-    DifferentiallyPrivateAggregateState,
-    differentially_private_aggregate,
 )
 
 # What Optax has in its `transforms`, and lives on a higher floor here.
@@ -206,8 +196,6 @@ __all__ = [
     "clip",
     "clip_by_block_rms",
     "clip_by_global_norm",
-    "NormalizeState",
-    "normalize",
     "normalize_by_update_norm",
     "centralize",
     "ApplyEvery",
@@ -303,11 +291,7 @@ __all__ = [
     "project",
     "qk_clip",
     "average_params",
-    # Curvature, and gradients of each example
+    # Curvature
     "HutchinsonState",
     "hutchinson_estimator_diag_hessian",
-    "per_example_global_norm_clip",
-    "per_example_layer_norm_clip",
-    "DifferentiallyPrivateAggregateState",
-    "differentially_private_aggregate",
 ]

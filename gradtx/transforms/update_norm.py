@@ -4,24 +4,13 @@ from typing import NamedTuple
 
 import jax
 
-from gradtx.core import (
-    ZERO,
-    Count,
-    GradientTransformation,
-    Pair,
-    slots,
-    transformation,
-    treewise,
-)
+from gradtx.core import ZERO, Count, Pair, slots, transformation, treewise
 from gradtx.numerics import divide, norm_of
-from gradtx.values import Hyper, NonNegative, checked
+from gradtx.values import Hyper, NonNegative
 
 
 class NormalizeByUpdateNormState(NamedTuple):
     count: Count = ZERO
-
-
-NormalizeState = NormalizeByUpdateNormState
 
 
 @transformation
@@ -49,13 +38,3 @@ def normalize_by_update_norm(
         return jax.tree.map(normalized, updates), s
 
     return treewise(slots(NormalizeByUpdateNormState), update, arrangement_free=True)
-
-
-@checked
-def normalize() -> GradientTransformation:
-    """Give the whole update the norm 1: u = g / ‖g‖, and 0 where g is 0.
-
-    Equals:
-      Optax's, which is NaN at zero.
-    """
-    return normalize_by_update_norm(eps=0.0)

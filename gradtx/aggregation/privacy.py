@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradtx.aggregation.per_example import clipped_sums
 from gradtx.core import (
     ZERO,
     Count,
@@ -20,9 +21,8 @@ from gradtx.core import (
 from gradtx.core.precision import narrow, out_dtype
 from gradtx.numerics import safe_increment
 from gradtx.transforms.noise import as_key, check_key
-from gradtx.transforms.per_example import clipped_sums
-from gradtx.trees import Flat, keystr
-from gradtx.trees.checks import check_leaf, check_leaves
+from gradtx.trees.checks import check_leaves
+from gradtx.trees.examples import number_of_examples
 from gradtx.trees.like import random_like
 from gradtx.values import Misfit, NonNegative, wrong_type
 
@@ -89,7 +89,7 @@ def differentially_private_aggregate(
         given = [None] * len(flat.leaves)
         if params is not None:
             given = flat.match(params, "updates", "params")
-        n = _examples(flat, given)
+        n = number_of_examples(flat, params)
         hypers = {"l2_norm_clip": l2_norm_clip, "noise_multiplier": noise_multiplier}
         bound, multiplier = resolve(hypers, state.count).values()
         deviation = jnp.asarray(bound, float) * multiplier
@@ -120,23 +120,3 @@ def differentially_private_aggregate(
         scope=Scope.TREEWISE,
         aggregates=True,
     )
-
-
-def _examples(flat: Flat, params: list[Any]) -> int:
-    """How many examples there are, if each leaf has them in front."""
-    number: int | None = None
-    for path, g, p in zip(flat.paths, flat.leaves, params, strict=True):
-        if g is None:
-            continue
-        one = g.shape[1:] if p is None else check_leaf("params", path, p).shape
-        n = g.shape[0] if number is None and g.ndim else number
-        if g.shape != (n, *one):
-            expected = ", ".join(map(str, ("n" if number is None else number, *one)))
-            raise Misfit(
-                f"updates{keystr(path)} has shape {g.shape}; expected ({expected}), as "
-                "of gradients of n examples by jax.vmap(jax.grad(loss), (None, 0))."
-            )
-        number = n
-    if number == 0:
-        raise Misfit("the updates are those of no examples.")
-    return number or 1
