@@ -58,7 +58,7 @@ class GradientTransformation(Value):
         """From updates and state to the transformed updates and the next state.
 
         What keeps nothing and has constant hyperparameters, such as `clip(1.0)`, also
-        takes None, `()` or `EmptyState()` for its state, and gives that back.
+        takes None, `()`, `{}` or `EmptyState()` for its state, and gives that back.
         """
         return self._made.update
 

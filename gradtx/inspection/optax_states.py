@@ -120,6 +120,7 @@ def _injected(like: Any, fields: Fields, path: Path, tx: Any) -> Fields:
 
 MEANINGS: Mapping[str, Callable[[Any, Fields, Path, Any], Fields]] = {
     "InjectHyperparamsState": _injected,
+    "InjectStatefulHyperparamsState": _injected,
     "MultiStepsState": _sums,
     "ScaleByAdanState": _of_adan,
     "ScaleByAdemamixState": _one_count,

@@ -57,8 +57,14 @@ from gradtx.wrappers.conditionally import (
 from gradtx.wrappers.accumulate import MultiSteps, MultiStepsState, accumulate
 
 # Hyperparameters in the state
-from gradtx.wrappers.inject_hyperparams import inject_hyperparams
-from gradtx.wrappers.settable import InjectHyperparamsState
+from gradtx.wrappers.inject_hyperparams import (
+    inject_hyperparams,
+    inject_stateful_hyperparams,
+)
+from gradtx.wrappers.settable import (
+    InjectHyperparamsState,
+    InjectStatefulHyperparamsState,
+)
 
 # Extra arguments
 from gradtx.wrappers.extra_args import with_extra_args_support
@@ -114,8 +120,10 @@ __all__ = [
     "accumulate",
     # Hyperparameters in the state
     "inject_hyperparams",
+    "inject_stateful_hyperparams",
     "with_extra_args_support",
     "InjectHyperparamsState",
+    "InjectStatefulHyperparamsState",
     # Looking at updates
     "MonitorState",
     "SnapshotState",
