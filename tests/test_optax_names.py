@@ -79,6 +79,7 @@ def test_states_are_built_from_the_fields_of_optax(name):
 # In these the count is part of what a wrapper does.
 COUNTED = {
     "InjectHyperparamsState",
+    "InjectStatefulHyperparamsState",
     "MechanicState",
     "ReduceLROnPlateauState",
     "SophiaState",
