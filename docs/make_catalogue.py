@@ -27,6 +27,7 @@ ROOMS = {
     "Optimizers": gradtx.optimizers,
     "Steps of a chain": gradtx.transforms,
     "Projections": gradtx.projections,
+    "Gradients of examples": gradtx.aggregation,
     "Regularizers' steps": gradtx.regularizers,
     "Wrappers": gradtx.wrappers,
     "Layouts": gradtx.layout,
@@ -49,6 +50,7 @@ GIVEN = {
     "init_step": ("heuristic", 1e-6),
     "inner": ADAM,
     "key": 0,
+    "l2_norm_clip": 1.0,
     "learning_rate": 0.1,
     "mask": gradtx.matrices,
     "max_delta": 1.0,
@@ -56,11 +58,13 @@ GIVEN = {
     "measure": gradtx.global_norm,
     "measure_name": "norm",
     "measures": {"norm": gradtx.global_norm},
+    "noise_multiplier": 1.0,
     "optimizer": ADAM,
     "param_labels": gradtx.matrices,
     "projection": lambda params: params,
     "regularizer": gradtx.l2(0.1),
     "rules": [("*", 0.5)],
+    "seed": 0,
     "selector": gradtx.matrices,
     "should_skip_update_fn": gradtx.skip_not_finite,
     "should_transform_fn": lambda step: step >= 1,
@@ -113,7 +117,8 @@ def example(factory: Any) -> Any:
     named = {
         p.name: GIVEN[p.name]
         for p in inspect.signature(factory).parameters.values()
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        if (p.default is p.empty or p.name == "key")
+        and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     } | GIVEN_TO.get(factory.__name__, {})
     return factory(*REPEATED.get(factory.__name__, ()), **named)
 
@@ -125,7 +130,9 @@ def needs(tx: Any) -> list[str]:
 
         def step(p: Any) -> Any:
             words = {name: ASKED[name] for name in found if name != "params"}
-            return tx.update(p, tx.init(p), p if "params" in found else None, **words)
+            aggregates = isinstance(tx, gradtx.aggregation.Aggregator)
+            g = jax.tree.map(lambda x: x[None], p) if aggregates else p
+            return tx.update(g, tx.init(p), p if "params" in found else None, **words)
 
         try:
             jax.eval_shape(step, SMALL)

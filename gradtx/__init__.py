@@ -12,12 +12,15 @@ import numpy as np  # noqa: F401 - eval(repr(tx), vars(gradtx)) may need it
 from jax import numpy as jnp  # noqa: F401
 
 from gradtx import (
+    aggregation,
     assignment,
     contrib,
+    experimental,
     inspection,
     layout,
     losses,
     merges,
+    microbatching,
     optimizers,
     perturbations,
     projections,
@@ -31,6 +34,12 @@ from gradtx import (
     tree,
     tree_utils,
     wrappers,
+)
+from gradtx.aggregation import (
+    DifferentiallyPrivateAggregateState,
+    differentially_private_aggregate,
+    per_example_global_norm_clip,
+    per_example_layer_norm_clip,
 )
 from gradtx.core.lift import entrywise, leafwise, treewise
 from gradtx.core.pair import Pair, Scope
@@ -73,6 +82,7 @@ from gradtx.losses import (
     softmax_cross_entropy_with_integer_labels,
     squared_error,
 )
+from gradtx.microbatching import microbatch
 from gradtx.numerics.arithmetic import (
     abs_sq,
     debias,
@@ -136,6 +146,12 @@ __all__ = [
     "periodic_update",
     "set_to_zero",
     "to_optax",
+    # a batch in parts, and its examples
+    "DifferentiallyPrivateAggregateState",
+    "differentially_private_aggregate",
+    "microbatch",
+    "per_example_global_norm_clip",
+    "per_example_layer_norm_clip",
     # a value as text and as data
     "from_dict",
     "parse",
@@ -209,10 +225,12 @@ __all__ = [
     # the rooms, by theme, and what each lists
     "assignment",
     "contrib",
+    "experimental",
     "inspection",
     "layout",
     "losses",
     "merges",
+    "microbatching",
     "optimizers",
     "perturbations",
     "projections",
@@ -253,6 +271,8 @@ _ROOMS = (
     losses,
     optimizers,
     projections,
+    aggregation,
+    microbatching,
     regularizers,
     schedules,
     transforms,

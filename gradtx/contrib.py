@@ -3,11 +3,16 @@
 All of them are also at the top: there is no other catalogue here.
 """
 
+from gradtx.aggregation import (
+    DifferentiallyPrivateAggregateState,
+    differentially_private_aggregate,
+)
 from gradtx.layout import SplitRealAndImaginaryState, split_real_and_imaginary
 from gradtx.optimizers import (
     DAdaptAdamWState,
     MomoAdamState,
     MomoState,
+    NormalizeState,
     ProdigyState,
     acprop,
     ademamix,
@@ -16,9 +21,11 @@ from gradtx.optimizers import (
     dadapt_adamw,
     dog,
     dowg,
+    dpsgd,
     madgrad,
     momo,
     momo_adam,
+    normalize,
     prodigy,
     simplified_ademamix,
     sophia,
@@ -46,6 +53,7 @@ from gradtx.wrappers import MechanicState, SophiaState, mechanize
 __all__ = [
     "COCOBState",
     "DAdaptAdamWState",
+    "DifferentiallyPrivateAggregateState",
     "DoGState",
     "DoWGState",
     "HutchinsonState",
@@ -53,6 +61,7 @@ __all__ = [
     "MechanicState",
     "MomoAdamState",
     "MomoState",
+    "NormalizeState",
     "ProdigyState",
     "ReduceLROnPlateauState",
     "ScaleByAdemamixState",
@@ -64,13 +73,16 @@ __all__ = [
     "adopt",
     "cocob",
     "dadapt_adamw",
+    "differentially_private_aggregate",
     "dog",
     "dowg",
+    "dpsgd",
     "hutchinson_estimator_diag_hessian",
     "madgrad",
     "mechanize",
     "momo",
     "momo_adam",
+    "normalize",
     "prodigy",
     "reduce_on_plateau",
     "scale_by_acprop",

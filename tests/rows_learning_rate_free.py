@@ -17,6 +17,11 @@ ROWS = [
     Row(gradtx.scale_by_dog, {"eps": 1e-4}, {"init_step": HEURISTIC}, **TREEWISE),
     Row(gradtx.scale_by_dog, {}, {"init_step": RATE}, **TREEWISE),
     Row(gradtx.scale_by_dowg, {"eps": 1e-4, "init_estim_sq_dist": 0.01}, **TREEWISE),
+    Row(
+        gradtx.scale_by_distance_over_gradients,
+        {"reps_rel": 1e-3, "eps": 1e-4, "global_scale": -1.0},
+        needs_params=True,
+    ),
     Row(gradtx.dog, {**LR, "weight_decay": 0.02}, **TREEWISE),
     Row(gradtx.dowg, {**LR, "weight_decay": 0.02}, **TREEWISE),
     Row(

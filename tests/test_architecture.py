@@ -25,10 +25,13 @@ FLOORS = {
     "projections": 5,
     "regularizers": 5,
     "transforms": 5,
+    "aggregation": 5.2,
     "inspection": 5,
     "layout": 5,
+    "microbatching": 5,
     "wrappers": 6,
     "optimizers": 7,
+    "experimental": 8,
     "tour": 9,
 }
 # Modules at the top: faces of a room, and leaves that nothing else imports.

@@ -166,19 +166,49 @@ def test_a_mask_that_is_a_module_is_not_called(lib, lenient):
     assert not u.bias.any()
 
 
-def test_a_stateful_schedule_is_refused():
-    class Stateful:  # of the form of those of Optax
-        def init(self):
-            return ()
+class OfTheLosses:
+    """A stateful schedule, of the form of those of Optax."""
 
-        def update(self, state, **extra):
-            return state
+    def init(self):
+        return {"total": jnp.float32(0.0)}
 
-        def __call__(self, state, **extra):
-            return 0.1
+    def update(self, state, *, value, **extra_args):
+        return {"total": state["total"] + value}
 
-    with pytest.raises(ValueError, match="learning_rate must be a function of the cou"):
-        SGD(Stateful())
+    def __call__(self, state, **extra_args):
+        return 0.5 * (1 + state["total"])
+
+
+def test_a_stateful_schedule_hears_extra_arguments():
+    tx = gradtx.inject_stateful_hyperparams(gradtx.sgd)(OfTheLosses(), momentum=0.0)
+    state, update = tx.init(W), jax.jit(tx.update)
+    assert isinstance(state, gradtx.InjectStatefulHyperparamsState)
+    assert state.hyperparams["learning_rate"] == 0.5
+    for rate, value in ((0.5, 1.0), (1.0, 2.0), (2.0, 0.0)):
+        u, state = update(G, state, W, value=value, other=jnp.ones(3))
+        chex.assert_trees_all_close(u, gradtx.tree.scale(-rate, G), rtol=1e-6)
+        assert state.hyperparams["learning_rate"] == rate
+        assert gradtx.hyperparameters(tx, state)["learning_rate"] == rate
+    assert state.hyperparams_states["learning_rate"]["total"] == 3.0
+    state.hyperparams["momentum"] = 0.5
+    state = state._replace(hyperparams={"momentum": 0.25})
+    assert state.hyperparams["momentum"] == 0.25
+    with pytest.raises(TypeError, match="learning_rate is scheduled by"):
+        state.hyperparams["learning_rate"] = 0.1
+
+
+def test_a_wrapped_schedule_is_the_schedule():
+    wrapped = gradtx.WrappedSchedule(RATE)
+    assert isinstance(wrapped, gradtx.schedules.StatefulSchedule)
+    txs = [inject_hyperparams(gradtx.sgd)(rate) for rate in (RATE, wrapped)]
+    states = [tx.init(W) for tx in txs]
+    for _ in range(3):
+        each = zip(txs, states, strict=True)
+        (u, a), (v, b) = (tx.update(G, state, W) for tx, state in each)
+        states = [a, b]
+        chex.assert_trees_all_equal(u, v)
+        assert a.hyperparams["learning_rate"] == b.hyperparams["learning_rate"]
+    assert b.hyperparams_states["learning_rate"].count == 3
 
 
 # What the updates are.

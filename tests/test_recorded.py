@@ -115,8 +115,8 @@ EQUAL = {
     "published: dog_layer": "gradtx.dog(1.0, ('heuristic', 1e-3), weight_decay=0.02)",
     "published: dog_init_eta": "gradtx.dog(1.0, ('learning_rate', 0.01))",
     "published: ldog": (
-        "gradtx.partition({'b': gradtx.dog(1.0, ('heuristic', 1e-3)),"
-        " 'w': gradtx.dog(1.0, ('heuristic', 1e-3))}, {'b': 'b', 'w': 'w'})"
+        "gradtx.chain(gradtx.scale_by_distance_over_gradients(1e-3),"
+        " gradtx.scale(-1.0))"
     ),
     "published: momo": "gradtx.momo()",
     "published: momo_decay": "gradtx.momo(0.5, weight_decay=0.02)",

@@ -28,8 +28,9 @@ def needed(word: str) -> Misfit:
 
 
 def is_left_out(state: Any) -> bool:
-    """Whether None, `()` or an `EmptyState()` stands in the place of a state."""
-    return state is None or (isinstance(state, tuple) and not state)
+    """Whether None, `EmptyState()` or another container of nothing stands in the place
+    of a state."""
+    return state is None or (isinstance(state, tuple | dict | list) and not state)
 
 
 def check_fields(state: Any, expected: Any) -> None:

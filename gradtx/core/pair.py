@@ -63,9 +63,19 @@ class Pair:
       parts: from a state to the transformations inside, with their shares of it.
       exact: whether its updates are known to have the structure, the shapes and the
         dtypes that they should, so that a chain need not look.
+      aggregates: whether it takes gradients of examples, with an axis for these, and
+        its updates have none.
     """
 
-    __slots__ = ("exact", "extra_args", "init", "parts", "scope", "update")
+    __slots__ = (
+        "aggregates",
+        "exact",
+        "extra_args",
+        "init",
+        "parts",
+        "scope",
+        "update",
+    )
 
     def __init__(
         self,
@@ -75,9 +85,10 @@ class Pair:
         extra_args: Any = inspect.Parameter.empty,
         parts: Callable[[State], Sequence[Part]] = lambda state: (),
         exact: bool = False,
+        aggregates: bool = False,
     ):
         self.init, self.update, self.scope, self.parts = init, update, scope, parts
-        self.exact = exact
+        self.exact, self.aggregates = exact, aggregates
         if extra_args is inspect.Parameter.empty:
             self.extra_args = words_of(update)
         else:

@@ -60,6 +60,15 @@ def all_wide_enough(tree: PyTree) -> PyTree:
     return tree if is_wide(tree) else jax.tree.map(wide_enough, tree)
 
 
+def retyped(out: PyTree, updates: PyTree) -> PyTree:
+    """An update of other shapes, in the dtypes of those that it was made of."""
+
+    def one(u: Any, g: Any) -> Any:
+        return in_dtype(as_array(u), g.dtype) if is_float(g) else u
+
+    return jax.tree.map(one, out, updates)
+
+
 def rounded(out: PyTree, updates: PyTree, params: PyTree) -> PyTree:
     """What transforming these updates gave, checked, in the dtypes that it leaves in.
 

@@ -15,7 +15,7 @@ from gradtx.core.pair import (
     passed_on,
     refuse_unknown,
 )
-from gradtx.core.precision import all_wide_enough, rounded, zero_updates
+from gradtx.core.precision import all_wide_enough, retyped, rounded, zero_updates
 from gradtx.core.rule import Rule
 from gradtx.core.stages import lifted
 from gradtx.core.wrap import wrapper
@@ -58,7 +58,7 @@ class GradientTransformation(Value):
         """From updates and state to the transformed updates and the next state.
 
         What keeps nothing and has constant hyperparameters, such as `clip(1.0)`, also
-        takes None, `()` or `EmptyState()` for its state, and gives that back.
+        takes None, `()`, `{}` or `EmptyState()` for its state, and gives that back.
         """
         return self._made.update
 
@@ -239,6 +239,8 @@ def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -
             for pair, fn, s in zip(pairs, update_fns, states, strict=True):
                 out, s = fn(out, s, params, **passed_on(pair, extra_args))
                 new.append(s)
+                if pair.aggregates:  # the links after it are given other shapes
+                    updates = retyped(out, updates)
             if not (exact and wide is updates and pairs):
                 out = rounded(out, updates, params)
             return out, join(new)
@@ -246,8 +248,8 @@ def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -
     def parts(state: Any) -> Sequence[Part]:
         return [Part(*part) for part in zip(names, args, split(state), strict=True)]
 
-    scope = joint(pair.scope for pair in pairs)
-    return Pair(init, update, scope, taken, parts, exact).remembered()
+    scope, aggregates = joint(p.scope for p in pairs), any(p.aggregates for p in pairs)
+    return Pair(init, update, scope, taken, parts, exact, aggregates).remembered()
 
 
 def _split(split: Any, state: Any, expected: int) -> Sequence[Any]:

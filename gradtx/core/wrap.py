@@ -45,7 +45,14 @@ def inner_pair(tx: Any, name: str = "inner") -> Pair:
     ) -> tuple[PyTree, State]:
         return update(updates, state, params, **passed_on(pair, extra_args))
 
-    return Pair(pair.init, update_inner, pair.scope, pair.extra_args, pair.parts)
+    return Pair(
+        pair.init,
+        update_inner,
+        pair.scope,
+        pair.extra_args,
+        pair.parts,
+        aggregates=pair.aggregates,
+    )
 
 
 def wrapper(
@@ -55,6 +62,7 @@ def wrapper(
     around: Sequence[Pair],
     parts: Callable[[State], Sequence[Part]] = lambda state: (),
     scope: Scope | None = None,
+    aggregates: bool = False,
 ) -> Pair:
     """The pair of a wrapper, which checks the state and the extra arguments of a call.
 
@@ -67,12 +75,15 @@ def wrapper(
       around: the pairs inside, made by `inner_pair`.
       parts: from the state to the transformations inside (see `parts_of`).
       scope: which entries it mixes; by default those that the pairs inside mix.
+      aggregates: whether it takes gradients of examples, as it also does if a pair
+        inside does.
     """
     who, declared = calling(), inspect.signature(update).parameters
     words = {n: p.default for n, p in declared.items() if p.kind is p.KEYWORD_ONLY}
     required = {n for n, d in words.items() if d is inspect.Parameter.empty}
     needs_params = list(declared.values())[2].default is inspect.Parameter.empty
     taken = joint_extra_args(around, words)
+    any_word = any(p.kind is p.VAR_KEYWORD for p in declared.values())
 
     def init_fn(params: PyTree) -> State:
         with naming(who):
@@ -92,11 +103,15 @@ def wrapper(
                 raise needed(word)
             if needs_params and params is None:
                 raise needs_parameters()
+            if not any_word:  # what anything may be passed, and this has no use for
+                extra_args = {w: x for w, x in extra_args.items() if w in words}
             return update(updates, state, params, **extra_args)
 
     if scope is None:
         scope = joint(pair.scope for pair in around)
-    return Pair(init_fn, update_fn, scope, taken, parts).remembered()
+    aggregates |= any(pair.aggregates for pair in around)
+    made = Pair(init_fn, update_fn, scope, taken, parts, aggregates=aggregates)
+    return made.remembered()
 
 
 def around_one(

@@ -23,6 +23,7 @@ RENAMED = {"ScaleBySimplifiedAdEMAMixState": {"t": "count"}}
 # Random numbers are drawn from the count here, and schedules have the count of all.
 DROPPED = {
     "AddNoiseState": {"rng_key"},
+    "DifferentiallyPrivateAggregateState": {"rng_key"},
     "HutchinsonState": {"key"},
     "InjectHyperparamsState": {"hyperparams_states"},
 }
@@ -119,6 +120,7 @@ def _injected(like: Any, fields: Fields, path: Path, tx: Any) -> Fields:
 
 MEANINGS: Mapping[str, Callable[[Any, Fields, Path, Any], Fields]] = {
     "InjectHyperparamsState": _injected,
+    "InjectStatefulHyperparamsState": _injected,
     "MultiStepsState": _sums,
     "ScaleByAdanState": _of_adan,
     "ScaleByAdemamixState": _one_count,

@@ -76,6 +76,8 @@ from gradtx.optimizers.ftrl import FtrlState as FtrlState, ftrl
 # Averages, noise and curvature
 from gradtx.optimizers.asgd import asgd
 from gradtx.optimizers.noise import noisy_sgd
+from gradtx.optimizers.dpsgd import dpsgd
+from gradtx.optimizers.normalize import NormalizeState, normalize
 from gradtx.optimizers.sophia import sophia
 
 __all__ = [
@@ -156,5 +158,8 @@ __all__ = [
     # Averages, noise and curvature
     "asgd",
     "noisy_sgd",
+    "dpsgd",
+    "NormalizeState",
+    "normalize",
     "sophia",
 ]

@@ -1,5 +1,9 @@
 """What `optax.transforms` has, and lives on a higher floor here."""
 
+from gradtx.aggregation import (
+    per_example_global_norm_clip as per_example_global_norm_clip,
+    per_example_layer_norm_clip as per_example_layer_norm_clip,
+)
 from gradtx.core.transformation import chain as chain, named_chain as named_chain
 from gradtx.layout import flatten as flatten
 from gradtx.regularizers import add_decayed_weights as add_decayed_weights

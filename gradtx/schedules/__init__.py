@@ -44,6 +44,10 @@ from gradtx.schedules.power import (
     power_schedule,
 )
 from gradtx.schedules.rates import asgd_schedule, corrected_decay_schedule
+from gradtx.schedules.stateful import (
+    StatefulSchedule as StatefulSchedule,
+    WrappedSchedule,
+)
 from gradtx.values import shown_too
 
 # What Optax has in its `schedules`, and lives on a higher floor here.
@@ -54,6 +58,7 @@ else:
 
 __all__ = [
     "Schedule",
+    "WrappedSchedule",
     "asgd_schedule",
     "chebyshev_schedule",
     "constant_schedule",

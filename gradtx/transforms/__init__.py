@@ -22,7 +22,7 @@ from gradtx.transforms.clipping import (
     clip_by_block_rms,
     clip_by_global_norm,
 )
-from gradtx.transforms.normalize import (
+from gradtx.transforms.update_norm import (
     NormalizeByUpdateNormState as NormalizeByUpdateNormState,
     normalize_by_update_norm,
 )
@@ -138,7 +138,14 @@ from gradtx.transforms.polyak import (
     ScaleByPolyakState as ScaleByPolyakState,
     scale_by_polyak,
 )
-from gradtx.transforms.dog import DoGState, DoWGState, scale_by_dog, scale_by_dowg
+from gradtx.transforms.dog import (
+    DoGState,
+    DoWGState,
+    ScaleByDistanceOverGradientsState,
+    scale_by_distance_over_gradients,
+    scale_by_dog,
+    scale_by_dowg,
+)
 from gradtx.transforms.dadaptation import (
     DAdaptSGDState as DAdaptSGDState,
     scale_by_dadapt_sgd,
@@ -158,14 +165,10 @@ from gradtx.transforms.average_params import (
     average_params,
 )
 
-# Curvature, and gradients of each example
+# Curvature
 from gradtx.transforms.hutchinson import (
     HutchinsonState,
     hutchinson_estimator_diag_hessian,
-)
-from gradtx.transforms.per_example import (
-    per_example_global_norm_clip,
-    per_example_layer_norm_clip,
 )
 
 # What Optax has in its `transforms`, and lives on a higher floor here.
@@ -270,6 +273,8 @@ __all__ = [
     "scale_by_polyak",
     "DoGState",
     "DoWGState",
+    "ScaleByDistanceOverGradientsState",
+    "scale_by_distance_over_gradients",
     "scale_by_dog",
     "scale_by_dowg",
     "scale_by_dadapt_sgd",
@@ -284,9 +289,7 @@ __all__ = [
     "keep_params_nonnegative",
     "qk_clip",
     "average_params",
-    # Curvature, and gradients of each example
+    # Curvature
     "HutchinsonState",
     "hutchinson_estimator_diag_hessian",
-    "per_example_global_norm_clip",
-    "per_example_layer_norm_clip",
 ]

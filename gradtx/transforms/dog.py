@@ -13,17 +13,20 @@ from gradtx.core import (
     Point,
     Scalar,
     hyper_at,
+    leafwise,
     slots,
     transformation,
     treewise,
 )
 from gradtx.core.roles import point_like, scalar_like
-from gradtx.numerics import divide, sqrt
+from gradtx.numerics import divide, norm_of, over_root, sqrt
 from gradtx.numerics.arithmetic import squarable
 from gradtx.numerics.norms import global_norm
 from gradtx.trees import norm
 from gradtx.trees.arithmetic import scale, sub
 from gradtx.values import (
+    DType,
+    Hyper,
     NonNegative,
     NonNegativeConstant,
     Number,
@@ -48,6 +51,13 @@ class DoGState(NamedTuple):
     init_params: Point
     max_dist: Scalar  # the greatest distance from them so far
     sum_sq_norm_grads: Scalar
+    count: Count = ZERO
+
+
+class ScaleByDistanceOverGradientsState(NamedTuple):
+    max_dist: Scalar  # the greatest distance of the leaf from its first place so far
+    grad_sum_of_squares: Scalar
+    init_params: Point
     count: Count = ZERO
 
 
@@ -145,3 +155,47 @@ def scale_by_dowg(
         )
 
     return treewise(init, update, arrangement_free=True)
+
+
+@transformation
+def scale_by_distance_over_gradients(
+    reps_rel: NonNegativeConstant = 1e-6,
+    eps: NonNegative = 1e-8,
+    param_dtype: DType | None = None,
+    global_scale: Hyper = 1.0,
+) -> Pair:
+    """DoG for each leaf by itself: LDoG.
+
+    r_0 = r (1 + ‖x_0‖), r_t = max(r_{t−1}, ‖x_t − x_0‖) and G_t = G_{t−1} + ‖g_t‖²,
+    norms of a leaf; then u_t = s · g_t · r_t / √(G_t + ε). It needs the parameters, and
+    `init` the actual ones. The authors evaluate an average of the points.
+
+    Args:
+      reps_rel: r >= 0; 1e-6 in the paper, or 1e-4 with batch norm.
+      eps: ε >= 0; where the quotient is 0 / 0 it is 0.
+      param_dtype: the dtype of x_0; the parameter's own by default, >= float32.
+      global_scale: s, of either sign.
+
+    Equals:
+      Optax's, and the authors' LDoG.
+
+    References:
+      Ivgi et al., 2023, arXiv:2302.12022.
+    """
+
+    def init(p: jax.Array) -> ScaleByDistanceOverGradientsState:
+        r = hyper_at("reps_rel", reps_rel, None) * (1 + norm_of([p]))
+        return ScaleByDistanceOverGradientsState(
+            count=jnp.int32(0),
+            max_dist=scalar_like(p, r),
+            grad_sum_of_squares=scalar_like(p),
+            init_params=point_like(p) if param_dtype is None else p.astype(param_dtype),
+        )
+
+    def update(g, s, p, *, eps, global_scale):
+        r = jnp.maximum(s.max_dist, norm_of([p - s.init_params.astype(p.dtype)]))
+        total = s.grad_sum_of_squares + norm(squarable(g), squared=True)
+        u = over_root(global_scale * r * g, total, eps, place="inside")
+        return u, s._replace(max_dist=r, grad_sum_of_squares=total)
+
+    return leafwise(init, update)

@@ -78,7 +78,7 @@ def public_names() -> dict[str, Any]:
     found = {name: getattr(gradtx, name) for name in gradtx.__all__}
     for room in ROOMS:
         module = importlib.import_module(room)
-        short = room.rpartition(".")[2]
+        short = room.removeprefix("gradtx.")
         found |= {f"{short}.{name}": getattr(module, name) for name in module.__all__}
     found = {name: item for name, item in found.items() if callable(item)}
     plain = {"jnp.array": jnp.array, "np.array": np.array, "float": float}

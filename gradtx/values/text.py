@@ -13,7 +13,12 @@ FEW = 20  # entries of an array that are listed; of more, only their type is sho
 SHORT = 300  # characters of one value in a message
 
 # Rooms whose names are not at the top: a name prints as `second_moment.rank_one`.
-ROOMS = ("gradtx.merges", "gradtx.projections", "gradtx.second_moment")
+ROOMS = (
+    "gradtx.aggregation",
+    "gradtx.merges",
+    "gradtx.projections",
+    "gradtx.second_moment",
+)
 
 
 class Source(str):
@@ -60,7 +65,7 @@ def show_given(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> s
 def source_name(function: Any) -> str:
     """The name by which a public function is reached from `gradtx`."""
     room = getattr(function, "__module__", "")
-    prefix = f"{room.rpartition('.')[2]}." if room in ROOMS else ""
+    prefix = f"{room.removeprefix('gradtx.')}." if room in ROOMS else ""
     return f"{prefix}{function.__name__}"
 
 

@@ -63,8 +63,14 @@ from gradtx.wrappers.restart_moments import (
 )
 
 # Hyperparameters in the state
-from gradtx.wrappers.inject_hyperparams import inject_hyperparams
-from gradtx.wrappers.settable import InjectHyperparamsState
+from gradtx.wrappers.inject_hyperparams import (
+    inject_hyperparams,
+    inject_stateful_hyperparams,
+)
+from gradtx.wrappers.settable import (
+    InjectHyperparamsState,
+    InjectStatefulHyperparamsState,
+)
 
 # Extra arguments
 from gradtx.wrappers.extra_args import with_extra_args_support
@@ -122,8 +128,10 @@ __all__ = [
     "restart_moments",
     # Hyperparameters in the state
     "inject_hyperparams",
+    "inject_stateful_hyperparams",
     "with_extra_args_support",
     "InjectHyperparamsState",
+    "InjectStatefulHyperparamsState",
     # Looking at updates
     "MonitorState",
     "SnapshotState",

@@ -21,7 +21,7 @@ from gradtx.core import (
 )
 from gradtx.core.pair import passed_on
 from gradtx.numerics import is_real, safe_increment
-from gradtx.schedules import Schedule
+from gradtx.schedules import Schedule, StatefulSchedule
 from gradtx.values import (
     Allowed,
     DType,
@@ -37,7 +37,12 @@ from gradtx.values import (
 from gradtx.values.arguments import is_schedule
 from gradtx.values.calls import arguments, numbers, signature
 from gradtx.values.text import show
-from gradtx.wrappers.settable import Hyperparams, InjectHyperparamsState, Terms
+from gradtx.wrappers.settable import (
+    Hyperparams,
+    InjectHyperparamsState,
+    InjectStatefulHyperparamsState,
+    Terms,
+)
 
 
 class Injector(Value, pytree=False):
@@ -102,6 +107,10 @@ def inject_hyperparams(
     which are taken for schedules. A callable pytree, such as an Equinox module, is
     no schedule.
 
+    A hyperparameter may also be a stateful schedule (see `StatefulSchedule`): an object
+    with `init()`, `update(state, **extra_args)` and `__call__(state, **extra_args)`,
+    which the extra arguments of `update` reach. Its state is as it makes it.
+
     Args:
       inner_factory: a function that returns a gradient transformation.
       static_args: the names of arguments that are not hyperparameters.
@@ -110,7 +119,8 @@ def inject_hyperparams(
 
     Returns:
       A factory with the signature of `inner_factory`. The state of what it makes is
-      an `InjectHyperparamsState`.
+      an `InjectHyperparamsState`; with stateful schedules, an
+      `InjectStatefulHyperparamsState`, which has their states by name.
 
     Raises:
       TypeError, ValueError: if `static_args` has a name that the factory does not take,
@@ -132,6 +142,9 @@ def inject_hyperparams(
     return build
 
 
+inject_stateful_hyperparams = inject_hyperparams  # Optax's name before
+
+
 def _injected(
     factory: Any, static_args: Iterable[str], dtype: Any, given: Mapping[str, Any]
 ) -> Pair:
@@ -145,9 +158,7 @@ def _injected(
         and value is not None
     }
     schedules = {name: h for name, h in hypers.items() if callable(h)}
-    for name, h in schedules.items():
-        if hasattr(h, "init") and hasattr(h, "update"):
-            raise refuse(name, h, "a function of the count, not a stateful schedule")
+    stateful = {n: h for n, h in schedules.items() if isinstance(h, StatefulSchedule)}
     terms = Terms(
         names=tuple(hypers),
         ranges={n: replace(numeric.get(n, Number()), schedule=False) for n in hypers},
@@ -165,26 +176,40 @@ def _injected(
     def pair(values: Mapping[str, Any]) -> Pair:
         return inner_pair(inner(values), "what the factory returns")
 
-    def current(hyperparams: Mapping[str, Any], count: Any) -> dict[str, Any]:
-        """The values of the next update."""
+    def current(
+        hyperparams: Mapping[str, Any], count: Any, known: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The values of the next update; those of stateful schedules are known."""
         if hyperparams.keys() != hypers.keys():
             raise Misfit(
                 f"state.hyperparams has {', '.join(hyperparams) or 'no names'}; "
                 f"expected {', '.join(hypers) or 'none'}."
             )
-        merged = {name: schedules.get(name, hyperparams[name]) for name in hypers}
+        merged = {**hyperparams, **schedules, **known}
+        merged = {name: merged[name] for name in hypers}
         # In the dtypes of the state, also where 64 bits are allowed since.
         return {
             name: jnp.asarray(x, getattr(hyperparams[name], "dtype", dtype))
             for name, x in resolve(merged, count).items()
         }
 
-    def init(params: Any) -> InjectHyperparamsState:
+    def told(states: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+        """What the stateful schedules say."""
+        return {name: h(states[name], **extra) for name, h in stateful.items()}
+
+    def state_of(count: Any, values: Any, states: Any, inner_state: Any) -> Any:
+        held = Hyperparams(values, terms)
+        if stateful:
+            return InjectStatefulHyperparamsState(count, held, states, inner_state)
+        return InjectHyperparamsState(count, held, inner_state)
+
+    def init(params: Any) -> Any:
         count = jnp.zeros((), jnp.int32)
+        states = {name: h.init() for name, h in stateful.items()}
+        first = resolve({**hypers, **told(states, {})}, count)
         # In buffers of their own: an argument's could not be donated.
-        values = {n: jnp.array(x, dtype) for n, x in resolve(hypers, count).items()}
-        inner_state = pair(values).init(params)
-        return InjectHyperparamsState(count, Hyperparams(values, terms), inner_state)
+        values = {n: jnp.array(x, dtype) for n, x in first.items()}
+        return state_of(count, values, states, pair(values).init(params))
 
     def step(
         values: Any, updates: Any, inner_state: Any, params: Any, extra: Any
@@ -195,28 +220,31 @@ def _injected(
 
     def update(
         updates: Updates, state: Any, params: Params = None, **extra: Any
-    ) -> tuple[Updates, InjectHyperparamsState]:
-        values = current(state.hyperparams, state.count)
+    ) -> tuple[Updates, Any]:
+        states = state.hyperparams_states if stateful else {}
+        values = current(state.hyperparams, state.count, told(states, extra))
         words = dict(passed_on(around, extra))
         operands = values, updates, state.inner_state, params, words
         # Outside jax.jit, what is made at each step would be compiled at each step.
         run = compiled if all(map(_is_concrete, jax.tree.leaves(operands))) else step
         out, inner_state = run(*operands)
-        count = safe_increment(state.count)
-        state = InjectHyperparamsState(count, Hyperparams(values, terms), inner_state)
-        return out, state
+        states = {n: h.update(states[n], **extra) for n, h in stateful.items()}
+        return out, state_of(safe_increment(state.count), values, states, inner_state)
 
     def parts(state: Any) -> list[Part]:
         own = jax.tree.leaves((state.count, state.hyperparams))
         abstract = any(isinstance(x, jax.ShapeDtypeStruct) for x in own)
-        values = {} if abstract else current(state.hyperparams, state.count)
+        held = {name: state.hyperparams[name] for name in stateful}
+        values = {} if abstract else current(state.hyperparams, state.count, held)
         return [Part("", inner(values), state.inner_state)]
 
     # Another library's factory need not take a schedule, and its pair, which is then
     # only known once there are values, may take any extra argument.
     known = numeric or not schedules
     around = pair({}) if known else Pair(init, _any_extra)
-    return wrapper(InjectHyperparamsState, init, update, [around], parts)
+    pairs = [around, Pair(init, _any_extra)] if stateful else [around]
+    state_type = InjectStatefulHyperparamsState if stateful else InjectHyperparamsState
+    return wrapper(state_type, init, update, pairs, parts)
 
 
 def _any_extra(*args: Any, **extra: Any) -> tuple[Any, Any]:

@@ -130,9 +130,14 @@ class _Fields(NamedTuple):
     inner_state: OptState
 
 
-class InjectHyperparamsState(_Fields):
-    """The count, the hyperparameters by name, and the state inside."""
+class _StatefulFields(NamedTuple):
+    count: Count
+    hyperparams: Any  # by name, as the last update used them
+    hyperparams_states: Any  # of the stateful schedules, by name
+    inner_state: OptState
 
+
+class _Settable:
     __slots__ = ()
 
     @property
@@ -143,12 +148,25 @@ class InjectHyperparamsState(_Fields):
         `hyperparameters(tx, state, of="last")`; without `of`, that tells the next.
         """
         register_with_flax(Hyperparams)  # which comes by here before it looks for it
-        return self[1]
+        return self[1]  # type: ignore[index]
 
     def _replace(self, **fields: Any) -> Any:
         """As of any NamedTuple; of the hyperparameters those that are given are set."""
         given = fields.get("hyperparams")
-        if type(given) is dict and isinstance(self[1], Hyperparams):
-            fields["hyperparams"] = self[1].copy()
+        held = self.hyperparams
+        if type(given) is dict and isinstance(held, Hyperparams):
+            fields["hyperparams"] = held.copy()
             fields["hyperparams"].update(given)
-        return super()._replace(**fields)
+        return super()._replace(**fields)  # type: ignore[misc]
+
+
+class InjectHyperparamsState(_Settable, _Fields):
+    """The count, the hyperparameters by name, and the state inside."""
+
+    __slots__ = ()
+
+
+class InjectStatefulHyperparamsState(_Settable, _StatefulFields):
+    """The same, with the states of stateful schedules."""
+
+    __slots__ = ()

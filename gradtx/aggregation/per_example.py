@@ -1,5 +1,6 @@
 """Clipping the gradient of each example of a batch, before they are summed."""
 
+import functools
 import math
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gradtx.numerics import as_array, norm_of, wide_dtype, widen
+from gradtx.numerics import abs_sq, as_array, sqrt, wide_dtype, widen
 from gradtx.transforms.clipping import shrinkage
 from gradtx.trees import keystr
 from gradtx.values import Misfit, brief, is_number, naming
@@ -36,8 +37,8 @@ def per_example_global_norm_clip(
     with naming("per_example_global_norm_clip"):
         leaves, structure = _batched(grads)
         bound = _bound("l2_norm_clip", l2_norm_clip)
-    sums, clipped = _clipped_sums(leaves, bound)
-    return structure.unflatten(sums), clipped
+    sums, clipped = clipped_sums(leaves, bound)
+    return structure.unflatten(map(_in_dtype_of, sums, leaves)), clipped
 
 
 def per_example_layer_norm_clip(
@@ -69,27 +70,69 @@ def per_example_layer_norm_clip(
     sizes = [1 if uniform else math.prod(g.shape[1:]) for g in leaves]
     shares = [math.sqrt(size / max(sum(sizes), 1)) for size in sizes]
     clipped = [
-        _clipped_sums([g], bound * share)
+        clipped_sums([g], bound * share)
         for g, share in zip(leaves, shares, strict=True)
     ]
-    sums = structure.unflatten([g for (g,), _ in clipped])
+    sums = structure.unflatten(map(_in_dtype_of, [g for (g,), _ in clipped], leaves))
     return sums, structure.unflatten([count for _, count in clipped])
 
 
-def _clipped_sums(leaves: list[jax.Array], bound: Any) -> tuple[Any, jax.Array]:
+def clipped_sums(
+    leaves: list[jax.Array], bound: Any, hide: bool = False
+) -> tuple[Any, jax.Array]:
+    """Σ_i g_i · min(1, bound / ‖g_i‖) in float32 or better; how many were clipped.
+
+    Args:
+      leaves: of gradients, with the examples in front.
+      bound: >= 0.
+      hide: whether an example whose norm is not finite counts as zero.
+    """
     if not leaves:
         return [], jnp.zeros((), jnp.int32)
-    norms = jax.vmap(norm_of)(leaves)
+    norms = _norms(leaves)
     factors = shrinkage(norms, jnp.asarray(bound, norms.dtype))
+    if hide:
+        factors = jnp.where(jnp.isfinite(norms), factors, 0)
 
     def total(g: jax.Array) -> jax.Array:
         wide = widen(g, wide_dtype(g.dtype))
+        if hide:
+            wide = jnp.where(jnp.isfinite(wide), wide, 0)
         factor = factors.astype(wide.dtype)
         # In full float32 also where matrix products take fewer digits by default.
-        out = jnp.tensordot(factor, wide, axes=1, precision="highest")
-        return out.astype(g.dtype)
+        return jnp.tensordot(factor, wide, axes=1, precision="highest")
 
     return [total(g) for g in leaves], jnp.sum(factors < 1, dtype=jnp.int32)
+
+
+def _norms(leaves: list[jax.Array]) -> jax.Array:
+    """The norm of each example, of all its leaves together, in float32 or better."""
+    dtype = wide_dtype(*(g.dtype for g in leaves))
+    wide = [widen(g, dtype) for g in leaves if g.size]
+    if not wide:
+        return jnp.zeros(leaves[0].shape[:1], dtype)
+
+    def others(g: jax.Array) -> tuple[int, ...]:
+        return tuple(range(1, g.ndim))
+
+    # Squares of what is scaled by a power of two, which rounds nothing, neither
+    # overflow nor vanish. It has an inverse that is no subnormal number.
+    most = functools.reduce(jnp.maximum, [jnp.abs(g).max(others(g)) for g in wide])
+    most = jax.lax.stop_gradient(most)
+    _, exponent = jnp.frexp(jnp.where(jnp.isfinite(most), most, 1))
+    last = jnp.finfo(dtype).maxexp - 28
+    unit = jnp.ldexp(jnp.ones((), dtype), jnp.clip(exponent, -last, last))
+    up = 1 / unit
+
+    def squares(g: jax.Array) -> jax.Array:
+        scale = jnp.expand_dims(up, others(g)).astype(g.dtype)
+        return jnp.sum(abs_sq(scale * g), others(g))
+
+    return unit * sqrt(functools.reduce(jnp.add, map(squares, wide)))
+
+
+def _in_dtype_of(x: jax.Array, like: jax.Array) -> jax.Array:
+    return x.astype(like.dtype)
 
 
 def _batched(grads: Any) -> tuple[list[jax.Array], Any]:
