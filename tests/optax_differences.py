@@ -364,6 +364,52 @@ def the_state_of_another(lib):
 
 @differs(
     "refused",
+    "scale",
+    "a transformation that keeps nothing takes anything as its state",
+    "TypeError; so of `centralize`, `add_decayed_weights` and others",
+    "`tx.init(params)`",
+)
+def anything_as_a_state(lib):
+    with pytest.raises(TypeError, match="state"):
+        lib.scale(0.1).update(ONES, {})
+
+
+@differs(
+    "refused",
+    "apply_updates",
+    "an update of a parameter that is None is dropped",
+    "ValueError: a hole in the parameters is one in the updates",
+)
+def an_update_of_a_hole(lib):
+    with pytest.raises(ValueError, match="None"):
+        lib.apply_updates({"w": None}, ONES)
+
+
+@differs(
+    "refused",
+    "inject_hyperparams",
+    "a hyperparameter out of its range may be set in the state",
+    "ValueError when it is set, with the range",
+)
+def an_injected_hyperparameter_out_of_its_range(lib):
+    state = lib.inject_hyperparams(lib.adam)(1e-3).init(ONES)
+    with pytest.raises(ValueError, match="b1"):
+        lib.tree.set(state, b1=3.0)
+
+
+@differs(
+    "refused",
+    "scale_by_lion",
+    "a mode that does not exist is an error of update",
+    "ValueError when the call is made; so of every argument",
+)
+def a_mode_that_does_not_exist(lib):
+    with pytest.raises(ValueError, match="mode"):
+        lib.scale_by_lion(mode="soft")
+
+
+@differs(
+    "refused",
     "exponential_decay",
     "decay_rate=0 is a constant schedule, and says so in a log",
     "ValueError",
@@ -786,3 +832,51 @@ def a_count_in_each_state(lib):
 def moments_of_half_precision(lib):
     state = lib.scale_by_adam().init({"w": jnp.ones(2, jnp.bfloat16)})
     assert state.mu["w"].dtype == state.nu["w"].dtype == jnp.float32
+
+
+@differs(
+    "otherwise",
+    "safe_increment",
+    "a boolean or a complex count is a ValueError",
+    "TypeError",
+)
+def a_count_that_is_no_number(lib):
+    with pytest.raises(TypeError, match="bool"):
+        lib.safe_increment(jnp.array(True))
+
+
+@differs(
+    "otherwise",
+    "GradientTransformationExtraArgs",
+    "a class of its own: what takes no extra arguments is no instance",
+    "another name of `GradientTransformation`: all take them",
+    "call `update(updates, state, params, **extra)`",
+)
+def a_transformation_by_hand(lib):
+    pair = lib.GradientTransformation(lambda p: (), lambda u, s, p=None: (u, s))
+    assert isinstance(pair, lib.GradientTransformationExtraArgs)
+
+
+@differs(
+    "otherwise",
+    "masked",
+    "in the state a subtree that is masked away is one `MaskedNode`",
+    "each of its leaves is one",
+    "`jax.tree.leaves`, or `tree.get`",
+)
+def a_subtree_that_is_masked_away(lib):
+    tx = lib.masked(lib.trace(0.9), {"a": True, "b": False})
+    state = tx.init({"a": jnp.ones(1), "b": ONES})
+    assert state.inner_state.trace["b"].keys() == {"w"}
+
+
+@differs(
+    "otherwise",
+    "inject_hyperparams",
+    "the state is an `InjectStatefulHyperparamsState`, with the states of schedules",
+    "an `InjectHyperparamsState`: a schedule has the count",
+    "`state.hyperparams`",
+)
+def the_state_of_injected_hyperparameters(lib):
+    state = lib.inject_hyperparams(lib.adam)(1e-3).init(ONES)
+    assert type(state).__name__ == "InjectHyperparamsState"
