@@ -458,7 +458,7 @@ def test_one_hyperparameter_may_be_an_array_or_a_schedule(row):
                 assert (types(u), types(new)) == (types(p), types(state))
 
 
-@tuned
+@over([row for row in PIECES if row.hypers])
 def test_arrays_are_mapped_over_and_differentiated(row):
     p, g = params(row), grads(row, 0)
 
@@ -685,7 +685,7 @@ def test_eps_of_zero_gives_no_nan_at_zero_gradients(row):
         chex.assert_tree_all_finite((u, state))
 
 
-@every
+@pieces
 def test_the_derivative_of_an_update_at_zero_is_finite(row):
     tx, p = row.tx, params(row)
     zero = jax.tree.map(jnp.zeros_like, p)
