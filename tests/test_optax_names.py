@@ -1,7 +1,10 @@
 """`import gradtx as optax`: what both have by name takes the same calls."""
 
+import collections
+import enum
 import inspect
-import pkgutil
+import types
+import typing
 import warnings
 
 import jax
@@ -13,85 +16,275 @@ import gradtx
 
 optax = pytest.importorskip("optax")
 from optax import contrib  # noqa: E402
+from optax_differences import BEHAVIOURS, CALLS, MISSING, NOT_YET  # noqa: E402
+from test_pains import PAINS  # noqa: E402
 
-# Where ours may be called as theirs, though the signatures differ.
-OTHERWISE = {
-    "add_noise": "a key must be given",
-    "AddNoiseState": "it keeps no key",
-    "DifferentiallyPrivateAggregateState": "it keeps no key",
-    "HutchinsonState": "it keeps no key",
-    "ScaleByAdemamixState": "one count for both means",
-    "scale_by_learning_rate": "a learning rate of None is refused",
+compared = pytest.mark.skipif(
+    optax.__version__ != "0.2.8", reason="compared with Optax 0.2.8"
+)
+PLACES = (
+    "",
+    "assignment",
+    "contrib",
+    "experimental",
+    "experimental.aggregating",
+    "losses",
+    "microbatching",
+    "perturbations",
+    "projections",
+    "schedules",
+    "second_order",
+    "transforms",
+    "tree",
+    "tree_utils",
+)
+places = pytest.mark.parametrize("place", PLACES, ids=lambda place: place or "top")
+ABSENT = object()
+
+
+def at(library, place, name=""):
+    """What stands under a dotted name, or ABSENT."""
+    found = library
+    for part in filter(None, f"{place}.{name}".split(".")):
+        found = getattr(found, part, ABSENT)
+    return found
+
+
+def is_public(place, name, value):
+    """Whether a name of Optax's is public: what it gives up is found by asking only,
+    and is not among these."""
+    if inspect.ismodule(value):
+        return f"{place}.{name}".strip(".") in PLACES
+    home = at(optax, place).__name__.rpartition(".")[2]
+    own = getattr(value, "__module__", "").endswith(home)
+    # What a module that is one file imports is none of its own.
+    return not name.startswith("_") and (own or not home.startswith("_"))
+
+
+PUBLIC = {
+    place: {n: x for n, x in vars(at(optax, place)).items() if is_public(place, n, x)}
+    for place in PLACES
 }
-SHARED = {
-    name: (getattr(gradtx, name), getattr(peer, name))
-    for peer in (optax, contrib)
-    for name in dir(peer)
-    if name in gradtx.__all__ and inspect.isfunction(getattr(peer, name))
-    if name not in OTHERWISE
-}
 
 
-def numbers_equal(ours, theirs):
-    plain = isinstance(theirs, bool | int | float | str | None)
-    return not plain or ours == theirs
+def has(place, name):
+    return at(gradtx, place, name) is not ABSENT
 
 
-@pytest.mark.parametrize("name", sorted(SHARED))
-def test_takes_the_same_calls(name):
-    """The same names in the same order with the same defaults; more may follow."""
+@compared
+@places
+def test_every_name_is_there_or_not_yet(place):
+    missing = {name for name in PUBLIC[place] if not has(place, name)}
+    assert missing == MISSING & PUBLIC[place].keys()
+
+
+@compared
+def test_what_is_not_yet_there_is_of_optax_and_listed_once():
+    listed = [name for part in NOT_YET.values() for name in part]
+    assert len(listed) == len(MISSING)
+    assert {name for names in PUBLIC.values() for name in names} >= MISSING
+
+
+@compared
+@places
+def test_what_is_not_compared_is_given_up_by_optax(place):
+    home = at(optax, place)
+    for name in set(getattr(home, "__all__", ())) - PUBLIC[place].keys():
+        with pytest.warns(DeprecationWarning, match=name):
+            getattr(home, name)
+
+
+# What differs, in words.
+
+
+def words(value):
+    """A default: a number, an enum, a function or a transformation, by its name."""
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__name__}.{value.name}"
+    if isinstance(value, tuple) and hasattr(value, "init"):  # of Optax
+        return value.init.__qualname__.split(".")[0]
+    if isinstance(value, gradtx.GradientTransformation):
+        return value.factory.__name__
+    if isinstance(value, type | types.FunctionType | jnp.dtype):
+        return value.__name__
+    return repr(value)
+
+
+def alike(ours, theirs):
+    """Whether two defaults are the same, or act alike under another name."""
+    if words(ours) == words(theirs) != "<lambda>":
+        return True
+    if not (inspect.isfunction(ours) and inspect.isfunction(theirs)):
+        return False
+    parameters = [*inspect.signature(theirs).parameters.values()]
+    for x in (1, 2, 7):
+        args = [x if p.default is p.empty else p.default for p in parameters]
+        if float(ours(*args)) != pytest.approx(float(theirs(*args)), rel=1e-6):
+            return False
+    return True
+
+
+def of_parameters(ours, theirs):
     ours, theirs = (
-        list(inspect.signature(f).parameters.values()) for f in SHARED[name]
+        list(inspect.signature(f).parameters.values()) for f in (ours, theirs)
     )
     by_name = {p.name: p for p in ours}
-    for i, parameter in enumerate(theirs):
-        assert parameter.name in by_name
-        same = by_name[parameter.name]
-        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-            assert ours[i].name == parameter.name
-        assert numbers_equal(same.default, parameter.default), parameter.name
-    required = [p for p in ours if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
-    assert {p.name for p in required if p.kind is not p.VAR_POSITIONAL} <= {
-        p.name for p in theirs
+    for i, there in enumerate(theirs):
+        name, here = there.name, by_name.get(there.name)
+        if here is None:
+            yield f"{name} is not taken"
+            continue
+        if here.kind is not there.kind:
+            yield f"{name} is {here.kind.description}, there {there.kind.description}"
+        elif there.kind is there.POSITIONAL_OR_KEYWORD and ours.index(here) != i:
+            yield f"{name} has another place"
+        if here.default is here.empty and there.default is not there.empty:
+            yield f"{name} has no default, there {words(there.default)}"
+        elif there.default is not there.empty and not alike(
+            here.default, there.default
+        ):
+            yield f"{name} is {words(here.default)}, there {words(there.default)}"
+    # More may follow, which nobody needs to give.
+    for here in by_name.keys() - {p.name for p in theirs}:
+        variable = by_name[here].kind.description.startswith("variadic")
+        if by_name[here].default is inspect.Parameter.empty and not variable:
+            yield f"{here} must be given"
+
+
+def of_fields(ours, theirs):
+    for name in theirs._fields:
+        if name not in ours._fields:
+            yield f"{name} is no field"
+    kept = [name for name in ours._fields if name in theirs._fields]
+    if kept != [name for name in theirs._fields if name in kept]:
+        yield "the fields are in another order"
+    for name in ours._fields[len(kept) :]:
+        # What follows has a default.
+        if name not in theirs._fields and name not in ours._field_defaults:
+            yield f"{name} has no default"
+
+
+def of_methods(ours, theirs):
+    for name, method in vars(theirs).items():
+        if name == "__call__" or not name.startswith("_"):
+            if not hasattr(ours, name):
+                yield f"{name} is no attribute"
+            elif callable(method) and callable(getattr(ours, name)):
+                found = of_parameters(getattr(ours, name), method)
+                yield from (f"{name}: {what}" for what in found)
+
+
+def differences(ours, theirs):
+    """What is called otherwise, in words."""
+    if not callable(theirs) or getattr(theirs, "_is_protocol", False):
+        return set()  # what one annotates with
+    if typing.get_origin(theirs) is not None or theirs is typing.Any:
+        return set()
+    if not inspect.isclass(theirs):
+        return set(of_parameters(ours, theirs))
+    if not inspect.isclass(ours):
+        return {"is no class"}
+    if issubclass(theirs, enum.Enum):
+        members = [{m.name: m.value for m in kind} for kind in (ours, theirs)]
+        return set() if members[0] == members[1] else {"has other members"}
+    if hasattr(theirs, "_fields"):
+        return set(of_fields(ours, theirs) if hasattr(ours, "_fields") else ["none"])
+    return {*of_parameters(ours, theirs), *of_methods(ours, theirs)}
+
+
+@compared
+@places
+def test_every_difference_of_a_call_is_in_the_table(place):
+    table = {call.name: call.what for call in CALLS}
+    for name, theirs in PUBLIC[place].items():
+        if has(place, name) and not inspect.ismodule(theirs):
+            found = differences(at(gradtx, place, name), theirs)
+            assert found == table.get(name, set()), name
+
+
+@compared
+def test_the_table_of_calls_has_names_of_optax():
+    names = [call.name for call in CALLS]
+    assert len(set(names)) == len(names)
+    assert set(names) <= {name for there in PUBLIC.values() for name in there}
+
+
+def test_the_words_for_differences():
+    def theirs(a, b=1, *, c=None, f=lambda x: x + 1):
+        pass
+
+    def same(a, b=1, more=0, *, c=None, f=lambda y: 1 + y):
+        pass
+
+    def other(b, a=2, *, c, new, f=lambda x: x + 2):
+        pass
+
+    assert differences(same, theirs) == set()
+    assert differences(other, theirs) == {
+        "a has another place",
+        "b has another place",
+        "b has no default, there 1",
+        "c has no default, there None",
+        "f is <lambda>, there <lambda>",
+        "new must be given",
     }
+    there, here, less = (
+        collections.namedtuple("State", fields) for fields in ("a b", "b a c", "b")
+    )
+    assert differences(there, there) == set()
+    assert differences(here, there) == {
+        "the fields are in another order",
+        "c has no default",
+    }
+    assert differences(less, there) == {"a is no field"}
 
 
-STATES = {
-    name: (getattr(gradtx, name), getattr(peer, name))
-    for peer in (optax, contrib)
-    for name in dir(peer)
-    if name in gradtx.__all__ and hasattr(getattr(peer, name), "_fields")
-    if name not in OTHERWISE and not name.startswith("GradientTransformation")
-}
+# What is done otherwise.
+
+EVIDENCE = [b for b in BEHAVIOURS if b.name.split(".")[-1] not in MISSING]
+behaviours = pytest.mark.parametrize(
+    "behaviour",
+    [b for b in EVIDENCE if b.shown not in PAINS],
+    ids=lambda b: b.shown.__name__,
+)
 
 
-@pytest.mark.parametrize("name", sorted(STATES))
-def test_states_are_built_from_the_fields_of_optax(name):
-    """They come first, in the same order; what follows has a default."""
-    ours, theirs = STATES[name]
-    fields = ["count" if field == "t" else field for field in theirs._fields]
-    assert [*ours._fields][: len(fields)] == fields
-    values = [object() for _ in fields]
-    by_place, by_name = ours(*values), ours(**dict(zip(fields, values, strict=True)))
-    assert [*by_place][: len(fields)] == [*by_name][: len(fields)] == values
+@behaviours
+def test_it_is_so_here(behaviour, lenient):
+    behaviour.shown(gradtx)
 
+
+@compared
+@behaviours
+def test_it_is_not_so_in_optax(behaviour, lenient):
+    with pytest.raises((Exception, pytest.fail.Exception)):
+        behaviour.shown(optax)
+
+
+def test_what_behaves_otherwise_exists():
+    for row in EVIDENCE:
+        assert has("", row.name), row.name
+
+
+# States, places and values.
 
 # In these the count is part of what a wrapper does.
 COUNTED = {
     "InjectHyperparamsState",
-    "InjectStatefulHyperparamsState",
     "MechanicState",
     "ReduceLROnPlateauState",
     "SophiaState",
 }
 
 
-@pytest.mark.parametrize("name", sorted(STATES.keys() - COUNTED))
-def test_the_count_of_a_method_may_be_left_out(name):
-    ours, _ = STATES[name]
-    if "count" in ours._fields:
-        made = ours(**{f: object() for f in ours._fields if f != "count"})
-        assert (made.count, made.count.dtype) == (0, np.int32)
+@pytest.mark.parametrize("place", ["", "contrib"], ids=["top", "contrib"])
+def test_the_count_of_a_method_may_be_left_out(place):
+    for name, theirs in PUBLIC[place].items():
+        ours = at(gradtx, place, name)
+        counted = inspect.isclass(ours) and "count" in getattr(ours, "_fields", ())
+        if counted and hasattr(theirs, "_fields") and name not in COUNTED:
+            made = ours(**{f: object() for f in ours._fields if f != "count"})
+            assert (made.count, made.count.dtype) == (0, np.int32), name
 
 
 def test_an_update_takes_a_state_made_without_a_count():
@@ -110,30 +303,11 @@ def test_an_update_takes_a_state_made_without_a_count():
         assert jax.typeof(ours[1].count) == jax.typeof(theirs[1].count)
 
 
-MODULES = ["optax"] + [
-    f"optax.{module.name}"
-    for module in pkgutil.iter_modules(optax.__path__)
-    if not module.name.startswith("_")
-]
-EVERYWHERE = [gradtx, gradtx.tree, gradtx.tree_utils, gradtx.transforms]
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_what_both_have_stands_in_the_same_place(name):
-    place = pytest.importorskip(name)
-    ours = gradtx
-    for part in name.split(".")[1:]:
-        ours = getattr(ours, part, None)
-    known = [
-        n
-        for n in dir(place)
-        if not (n.startswith("_") or inspect.ismodule(getattr(place, n)))
-        and any(hasattr(e, n) for e in EVERYWHERE)
-    ]
-    for n in known:
-        assert n in dir(ours), n
-        found = getattr(ours, n)
-        assert found is getattr(gradtx, n, found) or name == "optax.tree", n
+def test_what_is_one_thing_in_two_places_is_one_here():
+    for place, names in PUBLIC.items():
+        for name, theirs in names.items():
+            if vars(optax).get(name) is theirs and has("", name) and has(place, name):
+                assert at(gradtx, place, name) is getattr(gradtx, name), name
 
 
 @pytest.mark.parametrize("name", ["transforms", "schedules", "tree", "tree_utils"])
@@ -155,20 +329,14 @@ def test_names_are_imported_from_their_places():
     assert jax.tree.leaves(MaskedNode()) == []
 
 
-with warnings.catch_warnings(action="ignore"):  # those that Optax gives up
-    OPTAX_TREE = {
-        name: getattr(optax.tree_utils, name)
-        for name in gradtx.tree_utils.__all__
-        if name != "NamedTupleKey"
-    }
-
-
-@pytest.mark.parametrize("name", OPTAX_TREE)
-def test_tree_utils_takes_the_same_calls(name):
-    """By place and by name; ours may have more arguments after them."""
-    theirs = inspect.signature(OPTAX_TREE[name]).parameters
-    ours = inspect.signature(getattr(gradtx.tree_utils, name)).parameters
-    assert [*ours][: len(theirs)] == [*theirs]
+def test_names_that_optax_gives_up_are_there_for_code_that_has_them():
+    given_up = set(gradtx.tree_utils.__all__) - PUBLIC["tree_utils"].keys()
+    assert {"tree_l2_norm", "tree_scalar_mul"} <= given_up
+    with warnings.catch_warnings(action="ignore"):
+        for name in given_up:
+            theirs = inspect.signature(getattr(optax.tree_utils, name)).parameters
+            ours = inspect.signature(getattr(gradtx.tree_utils, name)).parameters
+            assert [*ours][: len(theirs)] == [*theirs], name
 
 
 def test_a_transformation_is_like_a_named_tuple():

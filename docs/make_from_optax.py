@@ -1,0 +1,117 @@
+"""Write docs/from-optax.md: what differs, of the table that the tests check.
+
+python docs/make_from_optax.py
+"""
+
+import pathlib
+import sys
+from collections.abc import Iterable
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "from-optax.md"
+sys.path.insert(0, str(ROOT / "tests"))
+from optax_differences import BEHAVIOURS, CALLS, KINDS, MISSING, NOT_YET  # noqa: E402
+
+HEAD = """# From Optax
+
+```python
+import gradtx as optax
+```
+
+is a start: what Optax 0.2.8 has stands in the same place, takes the same arguments in
+the same order with the same defaults, and does the same, but for the differences of
+this page. `tests/test_optax_names.py` compares every public name, every signature and
+the fields of every state; each row about what is done has a test that holds in gradtx
+and fails in Optax. A row that is missing fails the tests, and so does one that is no
+longer true.
+
+## In short
+
+**What you write stays.** Loops, `chain`, masks, schedules, `inject_hyperparams`,
+`tree_map_params` and `optax.tree.get` work as they are. Types for annotations
+(`optax.OptState`, `optax.ScalarOrSchedule`) are there, too.
+
+**More is refused**, when the call is made or traced, by a message that names the call
+and the leaf: numbers out of their range, gradients of another shape, arguments that
+nothing takes. What is refused was done silently before; the table says what to write
+instead.
+
+**Half precision is computed in float32** and rounded once, and moments are float32 at
+least. So a run in bfloat16 takes more state than with Optax, and is right.
+
+**A state has the same structure for every value.** A constant learning rate keeps a
+count as a schedule does, so that one can be put in the other's place. Read and build
+states by the names of fields.
+
+**Checkpoints go on.** `from_optax_state` puts a state of Optax's, also one of lists,
+dicts and NumPy arrays as it comes back from a file, into the form that `init` gives:
+
+```python
+import gradtx
+import jax.numpy as jnp
+import optax
+
+params = {"w": jnp.ones(3)}
+old = optax.adamw(1e-3)
+_, saved = old.update(params, old.init(params), params)
+
+tx = gradtx.adamw(1e-3)
+state = gradtx.from_optax_state(tx, params, saved)
+updates, state = tx.update(params, state, params)
+```
+
+**Both libraries may be mixed.** Optax's transformations may be parts of our chains and
+ours of its chains; for a host that asks for Optax's own class there is `to_optax`:
+
+```python
+mixed = gradtx.chain(optax.clip(1.0), gradtx.adam(1e-3))
+inside = optax.chain(gradtx.clip(1.0), optax.scale(-1e-3))
+theirs = gradtx.to_optax(gradtx.adamw(1e-3))
+assert isinstance(theirs, optax.GradientTransformation)
+```
+
+Where ours has more arguments they follow Optax's and need not be given, and fields that
+Optax's states have not are the last ones and have defaults. Names that Optax gives up
+(that warn when they are asked for) are not compared.
+"""
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|") or "—"
+
+
+def table(head: str, rows: Iterable[tuple[str, ...]]) -> str:
+    names = head.split(", ")
+    lines = [names, ["---"] * len(names), *([cell(x) for x in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def page() -> str:
+    calls = [
+        (f"`{call.name}`", "; ".join(sorted(call.what)), call.why, call.instead)
+        for call in CALLS
+        if call.name not in MISSING
+    ]
+    parts = [HEAD, "## What is called otherwise"]
+    parts.append(table("name, here, why, write instead", calls))
+    for kind, title in KINDS.items():
+        rows = [
+            (f"`{b.name}`", b.there, b.here, b.instead)
+            for b in BEHAVIOURS
+            if b.kind == kind and b.name.split(".")[-1] not in MISSING
+        ]
+        parts.append(f"## {title}")
+        parts.append(table("about, Optax 0.2.8, gradtx, write instead", rows))
+    if NOT_YET:
+        parts.append("## What is not there yet")
+        parts.append(
+            "\n".join(
+                f"- {part}: {', '.join(f'`{name}`' for name in names)}."
+                for part, names in NOT_YET.items()
+            )
+        )
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
