@@ -1,0 +1,118 @@
+"""Linear systems of which only products with vectors are known, on trees."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.sparse import linalg
+
+from gradtx.numerics.dtypes import real_dtype, wide_dtype
+from gradtx.trees import PyTree, norm
+from gradtx.values import Misfit, brief
+from gradtx.values.arguments import Allowed
+
+Map = Callable[[PyTree], PyTree]
+
+_METHODS = {"cg": linalg.cg, "gmres": linalg.gmres, "bicgstab": linalg.bicgstab}
+
+
+class LinearSolver(NamedTuple):
+    """How A x = b is solved, of a matrix A of which only the products are known.
+
+    What is not solved to max(10 tol, √ε) ‖b‖, where ε is that of the dtype, is NaN: a
+    derivative is never wrong in silence. In float32, a badly conditioned system may
+    need a ridge, a greater tolerance, or float64.
+
+    Args:
+      method: "cg", for a symmetric positive A, such as the Hessian at a minimum;
+        "gmres" or "bicgstab" for others, the second cheaper and less robust; or a
+        function of `(matvec, b)`, which are a function of trees and a tree of real
+        arrays, that returns x.
+      tol: the ‖b − Ax‖ / ‖b‖ at which to stop; ε^¾ by default.
+      max_steps: of the method; what JAX's has by default.
+      ridge: ρ: (A + ρ) x = b is solved instead.
+    """
+
+    method: str | Callable[[Map, PyTree], PyTree] = "cg"
+    tol: float | None = None
+    max_steps: int | None = None
+    ridge: Any = 0.0
+
+    def solve(self, matvec: Map, b: PyTree) -> PyTree:
+        """x with (A + ρ) x = b, a linear function of b that can be transposed.
+
+        Args:
+          matvec: x ↦ A x, from trees like b to trees like b.
+          b: a tree of real or complex arrays; of complex ones A is linear in the real
+            and in the imaginary part.
+        """
+        if not jax.tree.leaves(b):
+            return b
+        parts = _Parts(b)
+
+        def product(x: PyTree) -> PyTree:
+            x = parts.join(x)
+            ridge = jax.tree.map(lambda v: jnp.asarray(self.ridge, v.dtype) * v, x)
+            return parts.split(jax.tree.map(jnp.add, matvec(x), ridge))
+
+        def solve(matvec: Map, b: PyTree) -> PyTree:
+            return self._checked(matvec, b, parts.eps)
+
+        x = jax.lax.custom_linear_solve(product, parts.split(b), solve, solve)
+        return parts.join(x)
+
+    def _checked(self, matvec: Map, b: PyTree, eps: float) -> PyTree:
+        tol = eps**0.75 if self.tol is None else self.tol
+        if callable(self.method):
+            x = self.method(matvec, b)
+        else:
+            method = _METHODS[self.method]
+            x, _ = method(matvec, b, tol=tol, maxiter=self.max_steps)
+        residual = norm(jax.tree.map(jnp.subtract, b, matvec(x)))
+        solved = residual <= max(10 * tol, eps**0.5) * norm(b)
+        return jax.tree.map(lambda v: jnp.where(solved, v, jnp.nan * v), x)
+
+
+def _as_linear_solver(value: Any) -> LinearSolver:
+    solver = value if isinstance(value, LinearSolver) else LinearSolver(value)
+    if not callable(solver.method) and solver.method not in _METHODS:
+        words = ", ".join(map(repr, _METHODS))
+        raise Misfit(
+            f"linear_solver is {brief(solver.method)}; expected one of {words}, or a "
+            "function of (matvec, b)."
+        )
+    return solver
+
+
+AsLinearSolver = Annotated[
+    Any,
+    Allowed(
+        text="a LinearSolver, or its method",
+        check=_as_linear_solver,
+        name="AsLinearSolver",
+    ),
+]
+
+
+class _Parts:
+    """A tree seen as one of real arrays in float32 or better, and back."""
+
+    def __init__(self, like: PyTree):
+        leaves, self.structure = jax.tree.flatten(like)
+        self.dtypes = [leaf.dtype for leaf in leaves]
+        self.eps = float(max(jnp.finfo(dtype).eps for dtype in self.dtypes))
+
+    def split(self, tree: PyTree) -> list[Any]:
+        parts = []
+        for x in jax.tree.leaves(tree):
+            ends = (x.real, x.imag) if jnp.iscomplexobj(x) else (x,)
+            parts.append([end.astype(wide_dtype(x.dtype)) for end in ends])
+        return parts
+
+    def join(self, parts: list[Any]) -> PyTree:
+        leaves = []
+        for ends, dtype in zip(parts, self.dtypes, strict=True):
+            ends = [end.astype(real_dtype(dtype)) for end in ends]
+            leaves.append(jax.lax.complex(*ends) if len(ends) == 2 else ends[0])
+        return self.structure.unflatten(leaves)
