@@ -26,6 +26,7 @@ FLOORS = {
     "layout": 5,
     "wrappers": 6,
     "optimizers": 7,
+    "solvers": 8,
     "tour": 9,
 }
 # Modules at the top: faces of a room, and leaves that nothing else imports.
