@@ -131,6 +131,7 @@ def test_what_is_hard_is_commented(room):
 def test_only_declared_packages_are_imported(path):
     demo = {
         "inspection": {"matplotlib", "rich"},
+        "solvers": {"rich"},
         "tour": {"matplotlib", "rich", "sklearn"},
     }.get(room(module_name(path)), set())
     optional = {"optax"} if path.name == "interop.py" else set()

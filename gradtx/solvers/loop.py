@@ -137,8 +137,9 @@ def solved(
                 history.error.at[at].set(point.error, mode="drop"),
             )
         if callback is not None:
-            told = (s.steps, s.evaluations, point.value, point.error, point.params)
-            jax.debug.callback(callback, Progress(*told))
+            what = point.params, point.value, point.error
+            when = s.steps, limit, s.evaluations, reason
+            jax.debug.callback(callback, Progress(*what, *when))
         running = reason == Reason.RUNNING
         return jax.lax.cond(running, step.taken, as_it_is, s), point, reason, history
 
@@ -206,10 +207,16 @@ class _Step(NamedTuple):
         search = line_search_of(inner)
         if search is not None:
             value = search.value.astype(value.dtype)
-            grad = tree.cast_like(search.grad, grad)
+            # As `jax.grad` gives it.
+            grad = tree.cast_like(tree.conj(search.grad), grad)
             known = jnp.isfinite(value) & all_finite(grad)
             if self.problem.settle is not as_it_is:
                 known &= _agree(params, led, s.params)
+        since_best = s.since_best
+        if search is not None:
+            # It would go the same way again, but where a method begins anew.
+            stays = all_of(jax.tree.leaves(jax.tree.map(_same, params, s.params)))
+            since_best += jnp.where(stays, _count() + PATIENCE // 2, _count())
         change = s.change
         if self.criterion.by == "params":
             change = self.criterion.size(tree.sub(params, s.params))
@@ -221,6 +228,7 @@ class _Step(NamedTuple):
             inner=inner,
             steps=safe_increment(s.steps),
             evaluations=s.evaluations + _searched(inner),
+            since_best=since_best,
             last_value=s.value,
             change=change.astype(s.change.dtype),
         )
@@ -253,6 +261,10 @@ def _agree(a: PyTree, b: PyTree, before: PyTree) -> jax.Array:
         return jnp.all(jnp.abs(x - y) <= 2 * jnp.finfo(x.dtype).eps * size)
 
     return all_of(jax.tree.leaves(jax.tree.map(near, a, b, before)))
+
+
+def _same(x: jax.Array, y: jax.Array) -> jax.Array:
+    return jnp.all(x == y)
 
 
 def _reason(*cases: tuple[Any, Reason]) -> jax.Array:

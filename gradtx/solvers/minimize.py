@@ -15,7 +15,7 @@ from gradtx.solvers.constraints import Box, box_of, clipped
 from gradtx.solvers.held import Held
 from gradtx.solvers.loop import Criterion, Problem, as_it_is, solved, started
 from gradtx.solvers.methods import method_of
-from gradtx.solvers.progress import shown
+from gradtx.solvers.progress import bar
 from gradtx.solvers.result import Solution, SolverState
 from gradtx.trees import PyTree
 from gradtx.trees.checks import check_leaves
@@ -26,6 +26,7 @@ from gradtx.values import (
     StepsOrZero,
     brief,
     checked,
+    is_number,
     naming,
     one_of,
     wrong_type,
@@ -117,18 +118,19 @@ def minimize(
         params = _arrays(params)
         if bounds is not None and projection is not None:
             raise Misfit("bounds and projection are both given; expected one of them.")
+        tx, bounds = method_of(method, bounds, projection)
         box = None if bounds is None else box_of(bounds, params)
-        tx = method_of(method, box)
         args = args if type(args) is tuple else (args,)
         if state is not None and not isinstance(state, SolverState):
             raise wrong_type(
                 f"state is {brief(state)}; expected that of a Solution, as in "
                 "minimize(..., state=solution.state)."
             )
-        length = None
-        if history:
-            length = max_steps
-        told = [f for f in (callback, shown(max_steps) if progress else None) if f]
+        if history and not is_number(max_steps):
+            raise wrong_type(
+                f"max_steps is {brief(max_steps)}; with a history, expected a number."
+            )
+        told = [f for f in (callback, bar() if progress else None) if f]
         return _minimize(
             Held(fun),
             params,
@@ -144,7 +146,7 @@ def minimize(
             criterion=Criterion(criterion, norm),
             patience=patience,
             has_aux=has_aux,
-            length=length,
+            length=max_steps if history else None,
         )
 
 
@@ -226,7 +228,7 @@ def checked_fun(
             ) from None
         if value.shape or not jnp.issubdtype(value.dtype, jnp.floating):
             raise wrong_type(
-                f"fun returned {value.dtype}{list(value.shape)}; expected a real scalar."
+                f"fun returned {value.dtype}{[*value.shape]}; expected a real scalar."
             )
         return value.astype(wide_dtype(value.dtype)), aux
 

@@ -4,6 +4,7 @@ import enum
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gradtx.trees import PyTree
@@ -28,7 +29,7 @@ _TEXTS = {
     Reason.CONVERGED: "the criterion is met",
     Reason.MAX_STEPS: "max_steps steps are made",
     Reason.STALLED: "the value has not fallen for `patience` steps",
-    Reason.NON_FINITE: "the value or the gradient is not finite; the best point is kept",
+    Reason.NON_FINITE: "the value or the gradient is not finite; this is the best point",
 }
 
 
@@ -66,13 +67,15 @@ class History(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a callback is told of a point."""
+    """What a callback is told of a point, in NumPy's arrays."""
 
-    steps: Any
-    evaluations: Any
+    params: PyTree
     value: Any
     error: Any
-    params: PyTree
+    steps: Any
+    limit: Any  # of the steps
+    evaluations: Any
+    reason: Any  # a `Reason`; all but the last points say that it is `RUNNING`
 
 
 class Solution(NamedTuple):
@@ -104,3 +107,21 @@ class Solution(NamedTuple):
         if not np.shape(self.reason):
             return texts[0]
         return np.array(texts, object).reshape(np.shape(self.reason))
+
+
+def best(solutions: Solution) -> Solution:
+    """Of a batch of solutions, made by `vmap`, the one whose value is least.
+
+    As for many starting points: `best(jax.vmap(lambda p: minimize(f, p))(starts))`.
+
+    Raises:
+      ValueError: if it is no batch with one axis.
+    """
+    if jnp.ndim(solutions.value) != 1:
+        raise ValueError(
+            f"best: the values have shape {jnp.shape(solutions.value)}; expected those "
+            "of a batch, with one axis."
+        )
+    i = jnp.argmin(jnp.where(jnp.isfinite(solutions.value), solutions.value, jnp.inf))
+    chosen: Solution = jax.tree.map(lambda x: x[i], solutions)
+    return chosen
