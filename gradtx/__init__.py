@@ -21,6 +21,7 @@ from gradtx import (
     roles,
     schedules,
     second_moment,
+    solvers,
     testing,
     transforms,
     tree,
@@ -155,6 +156,7 @@ __all__ = [
     "roles",
     "schedules",
     "second_moment",
+    "solvers",
     "testing",
     "transforms",
     "tree",
@@ -181,5 +183,14 @@ def _report_public_modules() -> None:
                 public.__module__ = name
 
 
-_ROOMS = (inspection, layout, optimizers, regularizers, schedules, transforms, wrappers)
+_ROOMS = (
+    inspection,
+    layout,
+    optimizers,
+    regularizers,
+    schedules,
+    solvers,
+    transforms,
+    wrappers,
+)
 _report_public_modules()
