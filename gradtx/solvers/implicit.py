@@ -11,6 +11,8 @@ import numpy as np
 from gradtx import tree
 from gradtx.numerics.dtypes import is_inexact
 from gradtx.solvers.linear_solver import AsLinearSolver, LinearSolver
+from gradtx.solvers.loop import Problem
+from gradtx.solvers.result import Solution
 from gradtx.trees import PyTree, keystr
 from gradtx.trees.flat import leaves_with_path, map_matched
 from gradtx.values import Function, Misfit, brief, checked, naming, wrong_type
@@ -61,6 +63,25 @@ def implicitly(
         return (x, followed, rest), (x_dot, followed_dot, rest_dot)
 
     return run(of_solve, of_residual, of_follows)
+
+
+def differentiable(
+    run: Callable[[], Solution],
+    problem: Problem,
+    value: Function1,
+    linear_solver: LinearSolver,
+) -> Solution:
+    """The solution of a problem, with the derivatives of its parameters and value."""
+
+    def solve() -> tuple[PyTree, jax.Array, Solution]:
+        solution = run()
+        return solution.params, solution.value, solution._replace(params=None, value=None)
+
+    def residual(params: PyTree) -> PyTree:
+        return problem.residual(params, problem.evaluate(params)[1])
+
+    params, at, solution = implicitly(solve, residual, linear_solver, value)
+    return solution._replace(params=params, value=at)
 
 
 def _hoisted(f: Callable[..., Any], *args: Any) -> tuple[Callable[..., Any], list[Any]]:

@@ -13,6 +13,8 @@ from gradtx.numerics import wide_dtype
 from gradtx.numerics.dtypes import is_python
 from gradtx.solvers.constraints import Box, box_of, clipped
 from gradtx.solvers.held import Held
+from gradtx.solvers.implicit import differentiable
+from gradtx.solvers.linear_solver import AsLinearSolver, LinearSolver
 from gradtx.solvers.loop import Criterion, Problem, as_it_is, solved, started
 from gradtx.solvers.methods import method_of
 from gradtx.solvers.progress import bar
@@ -57,6 +59,7 @@ def minimize(
     history: bool = False,
     progress: bool = False,
     state: SolverState | None = None,
+    linear_solver: AsLinearSolver | None = None,
 ) -> Solution:
     """Minimize a function by a transformation, in one compiled loop.
 
@@ -99,12 +102,18 @@ def minimize(
       progress: whether a bar is shown, for which rich is needed.
       state: of an earlier solution. The run goes on from there, exactly as if it had
         not ended; `params` gives the structure alone.
+      linear_solver: of the derivative of the solution, see below: a `LinearSolver`, or
+        its method; "cg" by default, and "gmres" with bounds or a projection.
 
     Returns:
       A `Solution`. Its parameters are the last, but the best where the value or the
       gradient became infinite or NaN. Evaluations are those of `fun`, with or without
       its gradient; those inside a line search count, if it has `num_linesearch_steps`
       in its state, as ours and Optax's have.
+
+      The parameters, the value and `aux` are differentiated by the implicit function
+      theorem (see `implicit_diff`), with respect to `args`, the bounds, and all that
+      `fun` and `projection` close over. All else is constant.
 
     Raises:
       TypeError, ValueError: if `fun` returns no real scalar, a parameter is an integer,
@@ -143,6 +152,7 @@ def minimize(
             Held(projection),
             Held(tuple(told)),
             state,
+            Held(linear_solver or _linear_solver(box, projection)),
             criterion=Criterion(criterion, norm),
             patience=patience,
             has_aux=has_aux,
@@ -176,6 +186,7 @@ def _minimize(
     projection: Held,
     told: Held,
     state: SolverState | None,
+    linear_solver: Held,
     *,
     criterion: Criterion,
     patience: int | None,
@@ -188,7 +199,8 @@ def _minimize(
     begun = started(problem, pair, problem.settle(params))
     if state is None:
         state = begun
-    solution = solved(
+    run = functools.partial(
+        solved,
         problem,
         pair,
         state,
@@ -200,11 +212,18 @@ def _minimize(
         length=length,
         callback=_to_all(told.value),
     )
+    solution = differentiable(
+        run, problem, lambda p: value_and_aux(p)[0], linear_solver.value
+    )
     if has_aux:
         solution = solution._replace(
             aux=value_and_aux(solution.params)[1], evaluations=solution.evaluations + 1
         )
     return solution
+
+
+def _linear_solver(box: Box | None, projection: Any) -> LinearSolver:
+    return LinearSolver("cg" if box is None and projection is None else "gmres")
 
 
 def checked_fun(
