@@ -81,12 +81,10 @@ def test_lbfgsb_goes_where_scipy_goes(name, x64):
     np.testing.assert_allclose(ours.value, peer.fun, atol=1e-8, rtol=1e-8)
     assert int(ours.evaluations) <= 1.2 * peer.nfev + 2
     if bounds:
-        low, high = (b if b is None else np.float64(b) for b in bounds)
         np.testing.assert_allclose(ours.params, peer.x, atol=1e-5)
-        active = [b is not None and peer.x == b for b in (low, high)]
+        active = np.isin(peer.x, [b for b in bounds if b is not None])
         assert np.any(active)
-        for at, bound in zip(active, (low, high), strict=True):
-            np.testing.assert_array_equal(ours.params[at], bound)
+        np.testing.assert_array_equal(ours.params[active], peer.x[active])
 
 
 def test_a_name_or_a_transformation_leads_to_the_minimum():
@@ -121,10 +119,10 @@ def test_evaluations_are_those_that_are_made(method):
 
 
 def test_a_batch_is_what_single_runs_are(x64):
-    starts = jnp.array([[-1.2, 1.0], [0.9, 1.1], [1.0, 1.0]])
+    starts = jnp.array([[1.0, 1.0], [2.9, 0.6], [3.0, 0.5]])
 
     def run(x):
-        return minimize(rosenbrock, x, "lbfgsb", tol=1e-3, max_steps=30)
+        return minimize(beale, x, "lbfgsb", tol=1e-6)
 
     batch = jax.vmap(run)(starts)
     assert len(set(batch.steps.tolist())) == 3
@@ -133,7 +131,7 @@ def test_a_batch_is_what_single_runs_are(x64):
         assert one.steps == batch.steps[i]
         assert one.evaluations == batch.evaluations[i]
         assert one.reason == batch.reason[i]
-        np.testing.assert_allclose(one.params, batch.params[i], rtol=1e-9)
+        np.testing.assert_allclose(one.params, batch.params[i], rtol=1e-7)
     assert batch.message.tolist() == [Reason(int(r)).text for r in batch.reason]
     assert best(batch).value == jnp.min(batch.value)
     with pytest.raises(ValueError, match=r"^best: the values have shape \(\)"):
@@ -262,7 +260,7 @@ def test_half_precision_and_complex_parameters():
         found = minimize(fun, jnp.zeros(2, jnp.complex64), method, tol=1e-3)
         assert found.converged
         np.testing.assert_allclose(found.params, 1 + 2j, atol=1e-3)
-    with pytest.raises(TypeError, match="lbfgsb.*complex"):
+    with pytest.raises(TypeError, match=r"lbfgsb.*complex"):
         minimize(fun, jnp.zeros(2, jnp.complex64), "lbfgsb")
 
 
@@ -321,30 +319,30 @@ def test_callbacks_and_a_bar(monkeypatch):
 
 
 MISTAKES = [
-    (dict(fun=lambda x: x), TypeError, r"fun returned float32\[2\]; expected a real"),
+    ({"fun": lambda x: x}, TypeError, r"fun returned float32\[2\]; expected a real"),
     (
-        dict(fun=lambda x: (x[0], x)),
+        {"fun": lambda x: (x[0], x)},
         TypeError,
         r"expected a real scalar. .*has_aux=True",
     ),
-    (dict(fun=lambda x: x[0], has_aux=True), TypeError, r"expected \(value, aux\)"),
-    (dict(params=[jnp.arange(2)]), TypeError, r"params\[0\] has dtype int32"),
-    (dict(method="lbfgz"), ValueError, "method is 'lbfgz'; did you mean 'lbfgs'"),
-    (dict(method="newton"), ValueError, "method is 'newton'; there are 'lbfgs', "),
-    (dict(method=gradtx.sgd), TypeError, "a factory that was not called"),
-    (dict(bounds=3.0), TypeError, r"bounds is 3.0; expected \(lower, upper\)"),
-    (dict(bounds=(0, jnp.ones(3))), ValueError, r"bounds\[1\] has shape \(3,\), but"),
-    (dict(bounds=({"a": 1}, None)), TypeError, r"bounds\[0\] is a dict"),
-    (dict(bounds=(1, 0)), ValueError, r"bounds\[0\] is above bounds\[1\]"),
-    (dict(bounds=(0, 1), projection=jnp.abs), ValueError, "expected one of them"),
-    (dict(bounds=(0, 1), method=gradtx.lbfgs()), ValueError, "leave the bounds"),
-    (dict(bounds=(0, 1), method=lbfgsb(0)), ValueError, "expected one of them"),
-    (dict(projection=jnp.abs), ValueError, "leave the projection"),
-    (dict(criterion="gradients"), ValueError, "criterion must be 'gradient', "),
-    (dict(tol=-1.0), ValueError, "tol must be"),
-    (dict(state=3), TypeError, "state is 3; expected that of a Solution"),
+    ({"fun": lambda x: x[0], "has_aux": True}, TypeError, r"expected \(value, aux\)"),
+    ({"params": [jnp.arange(2)]}, TypeError, r"params\[0\] has dtype int32"),
+    ({"method": "lbfgz"}, ValueError, "method is 'lbfgz'; did you mean 'lbfgs'"),
+    ({"method": "newton"}, ValueError, "method is 'newton'; there are 'lbfgs', "),
+    ({"method": gradtx.sgd}, TypeError, "a factory that was not called"),
+    ({"bounds": 3.0}, TypeError, r"bounds is 3.0; expected \(lower, upper\)"),
+    ({"bounds": (0, jnp.ones(3))}, ValueError, r"bounds\[1\] has shape \(3,\), but"),
+    ({"bounds": ({"a": 1}, None)}, TypeError, r"bounds\[0\] is a dict"),
+    ({"bounds": (1, 0)}, ValueError, r"bounds\[0\] is above bounds\[1\]"),
+    ({"bounds": (0, 1), "projection": jnp.abs}, ValueError, "expected one of them"),
+    ({"bounds": (0, 1), "method": gradtx.lbfgs()}, ValueError, "leave the bounds"),
+    ({"bounds": (0, 1), "method": lbfgsb(0)}, ValueError, "expected one of them"),
+    ({"projection": jnp.abs}, ValueError, "leave the projection"),
+    ({"criterion": "gradients"}, ValueError, "criterion must be 'gradient', "),
+    ({"tol": -1.0}, ValueError, "tol must be"),
+    ({"state": 3}, TypeError, "state is 3; expected that of a Solution"),
     (
-        dict(max_step=3),
+        {"max_step": 3},
         TypeError,
         "there is no argument max_step; did you mean max_steps",
     ),
