@@ -1,7 +1,7 @@
 """L-BFGS-B: limited-memory BFGS between bounds."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 from gradtx.core import Pair, Scope, transformation
 from gradtx.core.wrap import wrapper
-from gradtx.numerics import as_array, divide
+from gradtx.numerics import as_array, divide, safe_increment
 from gradtx.solvers.constraints import box_of
 from gradtx.solvers.line_search import End, searched
 from gradtx.trees import PyTree
@@ -108,15 +108,17 @@ def lbfgsb(
         found = searched(evaluate, start, g, first, most, max_linesearch_steps)
         new = jnp.clip(x + found.step * d, low, high)
         s, y = new - x, found.grad - g
-        memory = _remembered(state, s, y)
+        S, Y, scale = _remembered(state, s, y)
         # Without progress the model is bad: the next step begins anew.
-        memory = [jnp.where(found.step > 0, m, i) for m, i in zip(memory, (0, 0, 1))]
+        goes_on = found.step > 0
         return tree_of(s), ScaleByLBFGSBState(
-            state.count + 1,
-            found.value,
-            tree_of(found.grad),
-            LineSearchInfo(found.evaluations, found.accepted),
-            *memory,
+            count=safe_increment(state.count),
+            value=found.value,
+            grad=tree_of(found.grad),
+            info=LineSearchInfo(found.evaluations, found.accepted),
+            diff_params_memory=jnp.where(goes_on, S, 0),
+            diff_updates_memory=jnp.where(goes_on, Y, 0),
+            scale=jnp.where(goes_on, scale, 1),
         )
 
     return wrapper(ScaleByLBFGSBState, init, update, [], scope=Scope.TREEWISE)

@@ -1,4 +1,4 @@
-"""A line search for the strong Wolfe conditions, which never leaves a given interval."""
+"""A line search for the strong Wolfe conditions, within a given interval."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,26 +1,72 @@
-"""Methods by name."""
+"""Methods: by name, or transformations, and where the parameters may be."""
 
 import difflib
+from collections.abc import Callable
 from typing import Any
 
+import jax
+
+from gradtx.core import GradientTransformation, chain
 from gradtx.core.pair import as_pair
-from gradtx.solvers.constraints import Box
-from gradtx.values import Misfit
+from gradtx.optimizers import lbfgs
+from gradtx.solvers.constraints import checked_pair
+from gradtx.solvers.lbfgsb import ScaleByLBFGSBState, lbfgsb
+from gradtx.solvers.loop import line_search_of
+from gradtx.transforms import scale, scale_by_zoom_linesearch
+from gradtx.trees import PyTree
+from gradtx.values import Misfit, Value, brief
 
-NAMES = ("lbfgs", "lbfgsb", "gradient_descent")
+
+def gradient_descent() -> GradientTransformation:
+    search = scale_by_zoom_linesearch(20, initial_guess_strategy="keep")
+    return chain(scale(-1.0), search)
 
 
-def method_of(method: Any, box: Box | None) -> Any:
-    """The transformation of this name, or the one that is given.
+METHODS: dict[str, Callable[[], GradientTransformation]] = {
+    "lbfgs": lbfgs,
+    "lbfgsb": lbfgsb,
+    "gradient_descent": gradient_descent,
+}
+
+
+def method_of(
+    method: Any, params: PyTree, bounds: Any, projection: Any
+) -> tuple[Any, Any]:
+    """The transformation of this name or the given one, and the bounds that hold.
 
     Raises:
-      Misfit: if it is neither.
+      Misfit: if it is neither, or searches along lines that leave the bounds.
     """
-    if not isinstance(method, str):
-        as_pair(method, "method")
-        return method
-    if method not in NAMES:
-        near = difflib.get_close_matches(method, NAMES, n=1)
-        fix = f"did you mean {near[0]!r}?" if near else f"expected one of {NAMES}."
-        raise Misfit(f"method is {method!r}; {fix}")
-    raise NotImplementedError
+    if isinstance(method, str):
+        if method not in METHODS:
+            near = difflib.get_close_matches(method, METHODS, n=1)
+            names = ", ".join(map(repr, METHODS))
+            fix = f"did you mean {near[0]!r}?" if near else f"there are {names}."
+            raise Misfit(f"method is {method!r}; {fix} A transformation will do, too.")
+        bounded = bounds is not None and method == "lbfgs"
+        method = METHODS["lbfgsb" if bounded else method]()
+    pair = as_pair(method, "method")
+    if isinstance(method, Value) and method.factory is lbfgsb:
+        bounds, method = _joint_bounds(method, bounds)
+    free = bounds is None and projection is None
+    search = line_search_of(jax.eval_shape(pair.init, params))
+    if free or search is None:
+        return method, bounds
+    if projection is not None or not isinstance(search, ScaleByLBFGSBState):
+        which = "projection" if bounds is None else "bounds"
+        raise Misfit(
+            f"{brief(method)} searches along lines, which leave the {which}; expected "
+            "a transformation without a line search, or for bounds the method 'lbfgsb'."
+        )
+    return method, bounds
+
+
+def _joint_bounds(method: Any, bounds: Any) -> tuple[Any, Any]:
+    """Bounds that are said to the method, or beside it, are those of both."""
+    own = method.arguments["lower"], method.arguments["upper"]
+    if own == (None, None):
+        given = (None, None) if bounds is None else checked_pair(bounds)
+        return bounds, method.replace(lower=given[0], upper=given[1])
+    if bounds is not None:
+        raise Misfit(f"bounds are given, and to {brief(method)}; expected one of them.")
+    return own, method

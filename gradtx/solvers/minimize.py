@@ -127,7 +127,7 @@ def minimize(
         params = _arrays(params)
         if bounds is not None and projection is not None:
             raise Misfit("bounds and projection are both given; expected one of them.")
-        tx, bounds = method_of(method, bounds, projection)
+        tx, bounds = method_of(method, params, bounds, projection)
         box = None if bounds is None else box_of(bounds, params)
         args = args if type(args) is tuple else (args,)
         if state is not None and not isinstance(state, SolverState):

@@ -15,10 +15,18 @@ class Bar:
 
     def __call__(self, progress: Progress) -> None:
         with needed_by("minimize(..., progress=True)"):
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-            from rich.progress import Progress as Drawn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress as Drawn,
+                TextColumn,
+            )
         if self.drawn is None:
-            columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
+            columns = (
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+            )
             self.drawn = Drawn(*columns)
             self.drawn.start()
             self.task = self.drawn.add_task("", total=int(progress.limit))

@@ -29,7 +29,7 @@ _TEXTS = {
     Reason.CONVERGED: "the criterion is met",
     Reason.MAX_STEPS: "max_steps steps are made",
     Reason.STALLED: "the value has not fallen for `patience` steps",
-    Reason.NON_FINITE: "the value or the gradient is not finite; this is the best point",
+    Reason.NON_FINITE: "the value or the gradient became infinite or NaN",
 }
 
 
