@@ -75,7 +75,11 @@ def differentiable(
 
     def solve() -> tuple[PyTree, jax.Array, Solution]:
         solution = run()
-        return solution.params, solution.value, solution._replace(params=None, value=None)
+        return (
+            solution.params,
+            solution.value,
+            solution._replace(params=None, value=None),
+        )
 
     def residual(params: PyTree) -> PyTree:
         return problem.residual(params, problem.evaluate(params)[1])
@@ -126,7 +130,7 @@ def _check_like(x: PyTree, found: PyTree) -> None:
 def _no_tangent(x: Any) -> Any:
     if is_inexact(x.dtype):
         return jnp.zeros_like(x)
-    return np.zeros(x.shape, jax.dtypes.float0)
+    return np.zeros(np.shape(x), jax.dtypes.float0)
 
 
 @checked
