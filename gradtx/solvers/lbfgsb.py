@@ -10,10 +10,12 @@ from jax.flatten_util import ravel_pytree
 from gradtx.core import Pair, Scope, transformation
 from gradtx.core.wrap import wrapper
 from gradtx.numerics import as_array, divide, safe_increment
-from gradtx.solvers.constraints import box_of
+from gradtx.solvers.constraints import Box, box_of
 from gradtx.solvers.line_search import End, searched
 from gradtx.trees import PyTree
 from gradtx.values import Steps, wrong_type
+
+FARTHEST = 1e10  # of a line search, in steps
 
 
 class LineSearchInfo(NamedTuple):
@@ -62,6 +64,8 @@ def lbfgsb(
       doi:10.1145/2049662.2049669.
     """
 
+    bounded = lower is not None or upper is not None
+
     def init(params: PyTree) -> ScaleByLBFGSBState:
         if any(map(jnp.iscomplexobj, jax.tree.leaves(params))):
             raise wrong_type("complex parameters have no order, and so no bounds.")
@@ -89,25 +93,26 @@ def lbfgsb(
     ) -> tuple[PyTree, ScaleByLBFGSBState]:
         x, tree_of = _vector(params)
         g, _ = _vector(updates)
-        low, high = (_vector(b)[0] for b in box_of((lower, upper), params))
-        target = _target(x, g, low, high, state)
-        d = target - x
+        box: Box | None = None
+        if bounded:
+            low, high = box_of((lower, upper), params)
+            box = _vector(low)[0], _vector(high)[0]
+        d = _target(x, g, box, state) - x
+
+        def place(t: jax.Array) -> jax.Array:
+            return x + t * d if box is None else jnp.clip(x + t * d, *box)
 
         def evaluate(t: jax.Array) -> tuple[End, jax.Array]:
-            at = jnp.clip(x + t * d, low, high)
-            value, grad = jax.value_and_grad(value_fn)(tree_of(at))
+            value, grad = jax.value_and_grad(value_fn)(tree_of(place(t)))
             grad, _ = _vector(grad)
             return End(t, value.astype(x.dtype), grad @ d), grad
 
         start = End(jnp.zeros((), x.dtype), as_array(value).astype(x.dtype), g @ d)
-        room = jnp.where(d > 0, high - x, jnp.where(d < 0, low - x, jnp.inf))
-        most = jnp.min(divide(room, d), where=d != 0, initial=1e10)
         one = jnp.ones((), x.dtype)
-        most = jnp.maximum(most, one)
+        most = FARTHEST * one if box is None else jnp.maximum(_most(x, d, box), one)
         first = jnp.where(state.count == 0, jnp.minimum(one, 1 / jnp.linalg.norm(d)), 1)
         found = searched(evaluate, start, g, first, most, max_linesearch_steps)
-        new = jnp.clip(x + found.step * d, low, high)
-        s, y = new - x, found.grad - g
+        s, y = place(found.step) - x, found.grad - g
         S, Y, scale = _remembered(state, s, y)
         # Without progress the model is bad: the next step begins anew.
         goes_on = found.step > 0
@@ -174,27 +179,38 @@ class _Path(NamedTuple):
 
 
 def _target(
-    x: jax.Array, g: jax.Array, low: jax.Array, high: jax.Array, state: Any
+    x: jax.Array, g: jax.Array, box: Box | None, state: ScaleByLBFGSBState
 ) -> jax.Array:
     """Where the model is least: along the path, and then among the free entries."""
     scale, W, M = model = _model(state)
+    if box is None:
+        return x + _to_minimum(g, W, model)
+    low, high = box
     bound = jnp.where(g < 0, high, low)
     room = jnp.where(g == 0, jnp.inf, divide(x - bound, g))
     time, c = _cauchy_time(g, room, model)
     free = room > time
     cauchy = jnp.where(free, x - time * g, bound)
     r = jnp.where(free, g + scale * (cauchy - x) - W @ (M @ c), 0)
-    eye = jnp.eye(len(M), dtype=M.dtype)
-    inner = jnp.linalg.solve(
-        eye - M @ (W.T @ (jnp.where(free[:, None], W, 0))) / scale, M @ (W.T @ r)
-    )
-    d = jnp.where(free, -r / scale - (W @ inner) / scale**2, 0)
-    d = jnp.where(jnp.all(jnp.isfinite(d)), d, 0)
+    d = _to_minimum(r, jnp.where(free[:, None], W, 0), model)
     projected = jnp.clip(cauchy + d, low, high)
-    room = jnp.where(d > 0, high - cauchy, jnp.where(d < 0, low - cauchy, jnp.inf))
-    most = jnp.min(divide(room, d), where=d != 0, initial=1)
-    truncated = jnp.clip(cauchy + most * d, low, high)
+    truncated = jnp.clip(cauchy + jnp.minimum(_most(cauchy, d, box), 1) * d, low, high)
     return jnp.where(g @ (projected - x) < 0, projected, truncated)
+
+
+def _to_minimum(r: jax.Array, W: jax.Array, model: _Model) -> jax.Array:
+    """−B⁻¹r, of the rows that are not 0 in W."""
+    scale, _, M = model
+    eye = jnp.eye(len(M), dtype=M.dtype)
+    inner = jnp.linalg.solve(eye - M @ (W.T @ W) / scale, M @ (W.T @ r))
+    d = -(r + (W @ inner) / scale) / scale
+    return jnp.where(jnp.all(jnp.isfinite(d)), d, -r / scale)
+
+
+def _most(x: jax.Array, d: jax.Array, box: Box) -> jax.Array:
+    """How often one may go by d within the box."""
+    room = jnp.where(d > 0, box[1] - x, box[0] - x)
+    return jnp.min(divide(room, d), where=d != 0, initial=FARTHEST)
 
 
 def _cauchy_time(
