@@ -103,7 +103,7 @@ def test_through_the_bounds_that_are_active(x64):
     np.testing.assert_allclose(w, peer, atol=1e-8)
     low, high = w == -0.05, w == 0.1
     free = ~(low | high)
-    assert low.any() and high.any() and free.any()
+    assert all(part.any() for part in (low, high, free))
     of_upper, of_y = jax.jacrev(weights, (0, 1))(0.1, Y)
     H = X.T @ X
     expected = np.where(high, 1.0, 0.0)

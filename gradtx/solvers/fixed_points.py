@@ -11,7 +11,7 @@ from gradtx import tree
 from gradtx.core import Pair
 from gradtx.numerics import wide_dtype
 from gradtx.solvers.linear_solver import AsLinearSolver, LinearSolver
-from gradtx.solvers.loop import Problem
+from gradtx.solvers.loop import Criterion, Problem
 from gradtx.solvers.minimize import Norm
 from gradtx.solvers.result import Solution, SolverState
 from gradtx.solvers.run import Setup, run
@@ -81,11 +81,11 @@ def fixed_point(
             make,
             params,
             args,
+            criterion=Criterion(norm=norm),
             tol=tol,
             rtol=rtol,
-            norm=norm,
             max_steps=max_steps,
-            callback=callback,
+            told=[callback] if callback else [],
             history=history,
             state=state,
             linear_solver=linear_solver,
@@ -110,9 +110,9 @@ def root(
 ) -> Solution:
     """Find F(x) = 0, by Newton's method without matrices.
 
-    x⁺ = x + t d where (∂F/∂x) d = −F(x), nearly, and t is the first of 1, ½, ¼, ... with
-    ‖F(x⁺)‖ ≤ (1 − 10⁻⁴ t) ‖F(x)‖. The run ends where ‖F(x)‖ ≤ tol + rtol · (the same at
-    the start), or where no t does.
+    x⁺ = x + t d where (∂F/∂x) d ≈ −F(x), and t is the first of 1, ½, ¼, ... for which
+    ‖F(x⁺)‖ ≤ (1 − 10⁻⁴ t) ‖F(x)‖. The run ends where ‖F(x)‖ ≤ tol + rtol · (its value
+    at the start), or where no t does for 10 steps.
 
     Args:
       fun: `fun(x, *args)`, F: a tree like x.
@@ -139,11 +139,11 @@ def root(
             make,
             params,
             args,
+            criterion=Criterion(norm=norm),
             tol=tol,
             rtol=rtol,
-            norm=norm,
             max_steps=max_steps,
-            callback=callback,
+            told=[callback] if callback else [],
             history=history,
             state=state,
             linear_solver=linear_solver,
@@ -178,7 +178,7 @@ def _fixed_point(
 
 
 class AndersonState(NamedTuple):
-    count: jax.Array  # columns so far
+    columns: jax.Array  # so far
     point: PyTree  # x before the last step
     residual: PyTree  # f there
     size: jax.Array  # ‖f‖ there
@@ -193,7 +193,7 @@ def _anderson(memory_size: int, ridge: Any) -> Pair:
         )
         real = _real_of(params)
         return AndersonState(
-            count=jnp.zeros((), jnp.int32),
+            columns=jnp.zeros((), jnp.int32),
             point=params,
             residual=tree.zeros_like(params),
             size=jnp.full((), jnp.inf, real),
@@ -219,7 +219,7 @@ def _anderson(memory_size: int, ridge: Any) -> Pair:
 def _taken_back(s: AndersonState, x: PyTree) -> tuple[PyTree, AndersonState]:
     plain = tree.add(tree.sub(s.point, x), s.residual)
     empty = s._replace(
-        count=jnp.zeros_like(s.count),
+        columns=jnp.zeros_like(s.columns),
         size=jnp.full_like(s.size, jnp.inf),
         diff_params_memory=tree.zeros_like(s.diff_params_memory),
         diff_updates_memory=tree.zeros_like(s.diff_updates_memory),
@@ -234,7 +234,7 @@ def _accelerated(
 
     def with_column(memory: PyTree, new: PyTree, old: PyTree) -> PyTree:
         def put(m: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
-            return jnp.where(is_first, m, m.at[s.count % m.shape[0]].set(a - b))
+            return jnp.where(is_first, m, m.at[s.columns % m.shape[0]].set(a - b))
 
         return jax.tree.map(put, memory, new, old)
 
@@ -245,8 +245,8 @@ def _accelerated(
     def step(f: jax.Array, dx: jax.Array, df: jax.Array) -> jax.Array:
         return f - jnp.tensordot(gamma.astype(f.dtype), dx + df, 1)
 
-    count = s.count + jnp.where(is_first, 0, 1).astype(s.count.dtype)
-    state = AndersonState(count, x, f, size, dX, dF)
+    columns = s.columns + jnp.where(is_first, 0, 1).astype(s.columns.dtype)
+    state = AndersonState(columns, x, f, size, dX, dF)
     return jax.tree.map(step, f, dX, dF), state
 
 

@@ -75,11 +75,8 @@ def differentiable(
 
     def solve() -> tuple[PyTree, jax.Array, Solution]:
         solution = run()
-        return (
-            solution.params,
-            solution.value,
-            solution._replace(params=None, value=None),
-        )
+        rest = solution._replace(params=None, value=None)  # type: ignore[arg-type]
+        return solution.params, solution.value, rest
 
     def residual(params: PyTree) -> PyTree:
         return problem.residual(params, problem.evaluate(params)[1])
@@ -99,7 +96,7 @@ def _hoisted(f: Callable[..., Any], *args: Any) -> tuple[Callable[..., Any], lis
 
     def explicit(consts: Sequence[Any], *args: Any) -> Any:
         leaves = jax.core.eval_jaxpr(closed.jaxpr, consts, *jax.tree.leaves(args))
-        return structure.unflatten(leaves)
+        return jax.tree.unflatten(structure, leaves)
 
     return explicit, list(closed.consts)
 

@@ -89,7 +89,7 @@ def _as_linear_solver(value: Any) -> LinearSolver:
 AsLinearSolver = Annotated[
     Any,
     Allowed(
-        text="'cg', 'gmres', 'bicgstab', a function, or a LinearSolver with one of them",
+        text="'cg', 'gmres', 'bicgstab', a function, or a LinearSolver of one",
         check=_as_linear_solver,
         name="AsLinearSolver",
     ),
@@ -117,7 +117,7 @@ class _Parts:
         for ends, dtype in zip(parts, self.dtypes, strict=True):
             ends = [end.astype(real_dtype(dtype)) for end in ends]
             leaves.append(jax.lax.complex(*ends) if len(ends) == 2 else ends[0])
-        return self.structure.unflatten(leaves)
+        return jax.tree.unflatten(self.structure, leaves)
 
     def product(self, matvec: Map, ridge: Any) -> Map:
         """x ↦ (A + ρ) x on the parts."""

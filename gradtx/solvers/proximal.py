@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from gradtx.core import Pair
 from gradtx.numerics import wide_dtype
 from gradtx.regularizers import Regularizer
 from gradtx.solvers.linear_solver import AsLinearSolver
-from gradtx.solvers.loop import Problem
+from gradtx.solvers.loop import Criterion, Problem
 from gradtx.solvers.minimize import Norm, checked_fun
 from gradtx.solvers.result import Solution, SolverState
 from gradtx.solvers.run import Setup, run
@@ -53,7 +53,8 @@ def proximal_gradient(
 
     x⁺ = prox_{αR}(y − α∇f(y)) and y⁺ = x⁺ + β(x⁺ − x), where β = (t − 1) / t⁺ and
     t⁺ = (1 + √(1 + 4t²)) / 2 (FISTA). Where y − x⁺ points along x⁺ − x, t begins anew
-    at 1. The run ends where ‖x − prox_R(x − ∇f)‖ ≤ tol + rtol · (the same at the start).
+    at 1. The run ends where ‖x − prox_R(x − ∇f)‖ ≤ tol + rtol · (its value at the
+    start).
 
     Args:
       fun: `fun(params, *args)`, f: a real scalar.
@@ -87,11 +88,11 @@ def proximal_gradient(
             make,
             params,
             args,
+            criterion=Criterion(norm=norm),
             tol=tol,
             rtol=rtol,
-            norm=norm,
             max_steps=max_steps,
-            callback=callback,
+            told=[callback] if callback else [],
             history=history,
             state=state,
             linear_solver=linear_solver,
@@ -142,11 +143,11 @@ def projected_gradient(
             make,
             params,
             args,
+            criterion=Criterion(norm=norm),
             tol=tol,
             rtol=rtol,
-            norm=norm,
             max_steps=max_steps,
-            callback=callback,
+            told=[callback] if callback else [],
             history=history,
             state=state,
             linear_solver=linear_solver,
@@ -182,15 +183,11 @@ def _setup(
     def land(params: PyTree, grad: PyTree, state: ProximalGradientState) -> PyTree:
         return _led(prox, params, grad, state.step)
 
-    def objective(params: PyTree) -> jax.Array:
-        value, penalty = f(params), regularizer.penalty(params)
-        return value + penalty.astype(value.dtype)
-
     return Setup(
         Problem(evaluate, f, residual=residual),
         _proximal_steps(prox, f, learning_rate, acceleration),
         land,
-        objective if known else None,
+        regularizer.penalty if known else None,
         (lambda params: value_and_aux(params)[1]) if has_aux else None,
     )
 
