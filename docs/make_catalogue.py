@@ -26,6 +26,7 @@ LAYER = {
 ROOMS = {
     "Optimizers": gradtx.optimizers,
     "Steps of a chain": gradtx.transforms,
+    "Projections": gradtx.projections,
     "Regularizers' steps": gradtx.regularizers,
     "Wrappers": gradtx.wrappers,
     "Layouts": gradtx.layout,

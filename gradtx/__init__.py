@@ -12,11 +12,13 @@ import numpy as np  # noqa: F401 - eval(repr(tx), vars(gradtx)) may need it
 from jax import numpy as jnp  # noqa: F401
 
 from gradtx import (
+    assignment,
     contrib,
     inspection,
     layout,
     merges,
     optimizers,
+    projections,
     regularizers,
     roles,
     schedules,
@@ -57,6 +59,7 @@ from gradtx.numerics.arithmetic import (
 )
 from gradtx.numerics.norms import global_norm, safe_norm, safe_root_mean_squares
 from gradtx.optimizers import *
+from gradtx.projections import project
 from gradtx.regularizers import *
 from gradtx.schedules import *
 from gradtx.transforms import *
@@ -120,6 +123,8 @@ __all__ = [
     "slots",
     "transformation",
     "treewise",
+    # where the parameters may be
+    "project",
     # selectors
     "by_path",
     "everything_but",
@@ -147,11 +152,13 @@ __all__ = [
     "safe_norm",
     "safe_root_mean_squares",
     # the rooms, by theme, and what each lists
+    "assignment",
     "contrib",
     "inspection",
     "layout",
     "merges",
     "optimizers",
+    "projections",
     "regularizers",
     "roles",
     "schedules",
@@ -187,6 +194,7 @@ _ROOMS = (
     inspection,
     layout,
     optimizers,
+    projections,
     regularizers,
     schedules,
     solvers,

@@ -20,6 +20,7 @@ FLOORS = {
     "core": 4,
     "second_moment": 4.5,
     "merges": 4.5,
+    "projections": 5,
     "regularizers": 5,
     "transforms": 5,
     "inspection": 5,
@@ -31,6 +32,7 @@ FLOORS = {
 }
 # Modules at the top: faces of a room, and leaves that nothing else imports.
 FACES = {
+    "assignment": 5,
     "roles": 5,
     "typing": 5,
     "tree": 5.5,

@@ -659,6 +659,7 @@ def test_the_derivative_of_an_update_at_zero_is_finite(row):
 BOUNDS = {
     "clip",
     "keep_params_nonnegative",
+    "project",
     "set_to_zero",
     "freeze",
     "selective_transform",

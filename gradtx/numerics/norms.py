@@ -210,7 +210,7 @@ def norm_along(x: jax.Array, axis: Any) -> jax.Array:
     """
     x = jnp.abs(float_array(x))
     largest = greatest(jax.lax.stop_gradient(x), axis, keepdims=True)
-    scale = jax.lax.stop_gradient(_power_of_two(largest))
+    scale = jax.lax.stop_gradient(power_of_two(largest))
     return scale * sqrt(total(jnp.square(x / scale), axis, keepdims=True))
 
 
@@ -233,7 +233,7 @@ def global_norm(updates: Any) -> jax.Array:
     return norm_of([as_array(x) for x in jax.tree.leaves(updates)])
 
 
-def _power_of_two(x: jax.Array) -> jax.Array:
+def power_of_two(x: jax.Array) -> jax.Array:
     """A power of two near x, as its reciprocal also is; 1 if x is 0, inf or nan."""
     info = jnp.finfo(x.dtype)
     usable = (x > 0) & jnp.isfinite(x)
@@ -263,7 +263,7 @@ def safe_norm(
     """
     x = float_array(x)
     norm = functools.partial(jnp.linalg.norm, ord=ord, axis=axis)
-    scale = jax.lax.stop_gradient(_power_of_two(jnp.max(jnp.abs(x), initial=0)))
+    scale = jax.lax.stop_gradient(power_of_two(jnp.max(jnp.abs(x), initial=0)))
     if ord == 0:  # the number of non-zeros does not scale with x
         scale = jnp.ones_like(scale)
     least = jnp.asarray(min_norm, real_dtype(x.dtype))

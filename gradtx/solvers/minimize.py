@@ -10,15 +10,14 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx.core.pair import as_pair
 from gradtx.numerics import wide_dtype
-from gradtx.numerics.dtypes import is_python
 from gradtx.solvers.constraints import Box, box_of, clipped
-from gradtx.solvers.held import Held
-from gradtx.solvers.loop import Criterion, Problem, as_it_is, solved, started
+from gradtx.solvers.linear_solver import AsLinearSolver, LinearSolver
+from gradtx.solvers.loop import Criterion, Problem, as_it_is
 from gradtx.solvers.methods import method_of
 from gradtx.solvers.progress import bar
 from gradtx.solvers.result import Solution, SolverState
+from gradtx.solvers.run import Setup, arrays_of, run
 from gradtx.trees import PyTree
-from gradtx.trees.checks import check_leaves
 from gradtx.values import (
     Function,
     Misfit,
@@ -26,7 +25,6 @@ from gradtx.values import (
     StepsOrZero,
     brief,
     checked,
-    is_number,
     naming,
     one_of,
     wrong_type,
@@ -57,6 +55,7 @@ def minimize(
     history: bool = False,
     progress: bool = False,
     state: SolverState | None = None,
+    linear_solver: AsLinearSolver | None = None,
 ) -> Solution:
     """Minimize a function by a transformation, in one compiled loop.
 
@@ -99,12 +98,18 @@ def minimize(
       progress: whether a bar is shown, for which rich is needed.
       state: of an earlier solution. The run goes on from there, exactly as if it had
         not ended; `params` gives the structure alone.
+      linear_solver: of the derivative of the solution, see below: a `LinearSolver`, or
+        its method; "cg" by default, and "gmres" with bounds or a projection.
 
     Returns:
       A `Solution`. Its parameters are the last, but the best where the value or the
       gradient became infinite or NaN. Evaluations are those of `fun`, with or without
       its gradient; those inside a line search count, if it has `num_linesearch_steps`
       in its state, as ours and Optax's have.
+
+      The parameters, the value and `aux` are differentiated by the implicit function
+      theorem (see `implicit_diff`), with respect to `args`, the bounds, and all that
+      `fun` and `projection` close over. All else is constant.
 
     Raises:
       TypeError, ValueError: if `fun` returns no real scalar, a parameter is an integer,
@@ -115,96 +120,42 @@ def minimize(
       Optimistix; its `OptaxMinimiser` takes these transformations, too.
     """
     with naming("minimize"):
-        params = _arrays(params)
+        params = arrays_of(params)
         if bounds is not None and projection is not None:
             raise Misfit("bounds and projection are both given; expected one of them.")
         tx, bounds = method_of(method, params, bounds, projection)
         box = None if bounds is None else box_of(bounds, params)
-        args = args if type(args) is tuple else (args,)
-        if state is not None and not isinstance(state, SolverState):
-            raise wrong_type(
-                f"state is {brief(state)}; expected that of a Solution, as in "
-                "minimize(..., state=solution.state)."
-            )
-        if history and not is_number(max_steps):
-            raise wrong_type(
-                f"max_steps is {brief(max_steps)}; with a history, expected a number."
-            )
         told = [f for f in (callback, bar() if progress else None) if f]
-        return _minimize(
-            Held(fun),
+        make = functools.partial(_setup, fun, tx, box, projection, has_aux)
+        free = box is None and projection is None
+        return run(
+            make,
             params,
-            Held(tx),
-            Held(jax.tree.map(_number_as_array, args)),
-            tol,
-            rtol,
-            max_steps,
-            box,
-            Held(projection),
-            Held(tuple(told)),
-            state,
+            args,
             criterion=Criterion(criterion, norm),
+            tol=tol,
+            rtol=rtol,
+            max_steps=max_steps,
             patience=patience,
-            has_aux=has_aux,
-            length=max_steps if history else None,
+            told=told,
+            history=history,
+            state=state,
+            linear_solver=linear_solver or LinearSolver("cg" if free else "gmres"),
         )
 
 
-def _arrays(params: PyTree) -> PyTree:
-    flat = check_leaves("params", params)
-    return flat.unflatten(
-        [x if x is None else jnp.array(x, x.dtype) for x in flat.leaves]
-    )
-
-
-def _number_as_array(x: Any) -> Any:
-    return jnp.asarray(x) if is_python(x) and not isinstance(x, bool) else x
-
-
-@functools.partial(
-    jax.jit, static_argnames=("criterion", "patience", "has_aux", "length")
-)
-def _minimize(
-    fun: Held,
-    params: PyTree,
-    tx: Held,
-    args: Held,
-    tol: Any,
-    rtol: Any,
-    max_steps: Any,
+def _setup(
+    fun: Callable[..., Any],
+    tx: Any,
     box: Box | None,
-    projection: Held,
-    told: Held,
-    state: SolverState | None,
-    *,
-    criterion: Criterion,
-    patience: int | None,
+    projection: Callable[[PyTree], PyTree] | None,
     has_aux: bool,
-    length: int | None,
-) -> Solution:
-    value_and_aux = checked_fun(fun.value, args.value, has_aux)
-    problem = problem_of(lambda p: value_and_aux(p)[0], box, projection.value)
-    pair = as_pair(tx.value, "method")
-    begun = started(problem, pair, problem.settle(params))
-    if state is None:
-        state = begun
-    solution = solved(
-        problem,
-        pair,
-        state,
-        criterion,
-        tol=tol,
-        rtol=rtol,
-        max_steps=max_steps,
-        patience=patience,
-        length=length,
-        callback=_to_all(told.value),
-    )
-    if has_aux:
-        solution = solution._replace(
-            aux=value_and_aux(solution.params)[1], evaluations=solution.evaluations + 1
-        )
-    return solution
+    *args: Any,
+) -> Setup:
+    value_and_aux = checked_fun(fun, args, has_aux)
+    problem = problem_of(lambda p: value_and_aux(p)[0], box, projection)
+    aux = (lambda params: value_and_aux(params)[1]) if has_aux else None
+    return Setup(problem, as_pair(tx, "method"), aux=aux)
 
 
 def checked_fun(
@@ -262,14 +213,3 @@ def problem_of(
         return tree.sub(params, settle(tree.sub(params, grad)))
 
     return Problem(evaluate, value_fn, settle, residual)
-
-
-def _to_all(functions: tuple[Callable[[Any], Any], ...]) -> Any:
-    if not functions:
-        return None
-
-    def tell(progress: Any) -> None:
-        for function in functions:
-            function(progress)
-
-    return tell

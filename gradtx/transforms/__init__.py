@@ -167,10 +167,9 @@ from gradtx.transforms.value_and_grad import value_and_grad_from_state
 from gradtx.transforms.lbfgs import ScaleByLBFGSState, scale_by_lbfgs
 
 # Last links: where the parameters may be, and their mean
-from gradtx.transforms.projection import (
+from gradtx.transforms.nonnegative import (
     NonNegativeParamsState,
     keep_params_nonnegative,
-    project,
 )
 from gradtx.transforms.qk_clip import QkClipState as QkClipState, qk_clip
 from gradtx.transforms.average_params import (
@@ -311,7 +310,6 @@ __all__ = [
     # Last links: where the parameters may be, and their mean
     "NonNegativeParamsState",
     "keep_params_nonnegative",
-    "project",
     "qk_clip",
     "average_params",
     # Curvature, and gradients of each example

@@ -13,7 +13,7 @@ FEW = 20  # entries of an array that are listed; of more, only their type is sho
 SHORT = 300  # characters of one value in a message
 
 # Rooms whose names are not at the top: a name prints as `second_moment.rank_one`.
-ROOMS = ("gradtx.merges", "gradtx.second_moment")
+ROOMS = ("gradtx.merges", "gradtx.projections", "gradtx.second_moment")
 
 
 class Source(str):
