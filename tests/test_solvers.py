@@ -227,6 +227,18 @@ def test_bounds_and_projections_hold_for_first_order_methods():
     found = run(args=(centre,), projection=functools.partial(jnp.clip, max=0.25))
     assert found.converged
     np.testing.assert_allclose(found.params, [-1, 0.25, 0.25], atol=1e-4)
+    for method in (None, "projected_gradient"):
+        found = minimize(
+            quadratic,
+            jnp.zeros(3),
+            method,
+            args=(centre,),
+            projection=functools.partial(jnp.clip, max=0.25),
+        )
+        assert found.converged
+        np.testing.assert_allclose(found.params, [-1, 0.25, 0.25], atol=1e-5)
+    found = minimize(quadratic, jnp.zeros(3), args=(centre,), prox=gradtx.l1(1.0))
+    np.testing.assert_allclose(found.params, [-0.5, 0.0, 2.5], atol=1e-5)
     # A start outside of the bounds is moved into them.
     assert minimize(quadratic, jnp.ones(1), "lbfgsb", bounds=(2, 3)).params[0] == 2
 
@@ -283,11 +295,13 @@ def test_equal_transformations_share_a_trace():
     run(jnp.ones(2), gradtx.sgd(rates[1]), args=1.0)
     assert len(traces) == twice
     # The data of a partial are operands.
-    minimize(functools.partial(quadratic, centre=rates), jnp.ones(2), gradtx.sgd(0.1))
-    found = minimize(
-        functools.partial(quadratic, centre=2 * rates), jnp.ones(2), gradtx.sgd(0.1)
-    )
-    np.testing.assert_allclose(found.params, 2 * rates, atol=1e-4)
+    counts = []
+    for c in (1.0, 2.0):
+        of_data = functools.partial(fun, c=c * rates)
+        found = minimize(of_data, jnp.ones(2), gradtx.sgd(0.1), max_steps=99)
+        np.testing.assert_allclose(found.params, c * rates, atol=1e-4)
+        counts.append(len(traces))
+    assert counts[0] == counts[1]
 
 
 def test_a_line_search_that_leads_nowhere_ends_the_run():
@@ -337,7 +351,9 @@ MISTAKES = [
     ({"bounds": (0, 1), "projection": jnp.abs}, ValueError, "expected one of them"),
     ({"bounds": (0, 1), "method": gradtx.lbfgs()}, ValueError, "leave the bounds"),
     ({"bounds": (0, 1), "method": lbfgsb(0)}, ValueError, "expected one of them"),
-    ({"projection": jnp.abs}, ValueError, "leave the projection"),
+    ({"projection": jnp.abs, "method": "lbfgs"}, ValueError, "leave the projection"),
+    ({"prox": gradtx.l1(1.0), "method": gradtx.sgd(0.1)}, ValueError, "with prox, "),
+    ({"method": "proximal_gradient"}, ValueError, "needs prox; got None"),
     ({"criterion": "gradients"}, ValueError, "criterion must be 'gradient', "),
     ({"tol": -1.0}, ValueError, "tol must be"),
     ({"state": 3}, TypeError, "state is 3; expected that of a Solution"),

@@ -12,7 +12,7 @@ from gradtx.core import Pair
 from gradtx.numerics import wide_dtype
 from gradtx.solvers.linear_solver import AsLinearSolver, LinearSolver
 from gradtx.solvers.loop import Criterion, Problem
-from gradtx.solvers.minimize import Norm
+from gradtx.solvers.objective import Norm
 from gradtx.solvers.result import Solution, SolverState
 from gradtx.solvers.run import Setup, run
 from gradtx.trees import PyTree

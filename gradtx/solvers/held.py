@@ -12,13 +12,12 @@ class Held:
     """A value whose arrays are operands of `jit`, and whose rest is a constant.
 
     Equal rests share a trace: of transformations, functions, and objects with arrays in
-    them that are pytrees. A `functools.partial` is taken apart.
+    them that are pytrees. A `functools.partial` is taken apart, and those
+    among its arguments.
     """
 
     def __init__(self, value: Any):
-        if type(value) is functools.partial:
-            value = jax.tree_util.Partial(value.func, *value.args, **value.keywords)
-        self.value = value
+        self.value = _opened(value)
 
     def tree_flatten(self) -> tuple[list[Any], Any]:
         leaves, structure = jax.tree.flatten(self.value)
@@ -34,6 +33,13 @@ class Held:
         held = object.__new__(cls)
         held.value = structure.unflatten(leaves)
         return held
+
+
+def _opened(value: Any) -> Any:
+    if type(value) is not functools.partial:
+        return value
+    words = {name: _opened(x) for name, x in value.keywords.items()}
+    return jax.tree_util.Partial(value.func, *map(_opened, value.args), **words)
 
 
 _ARRAY = object()  # stands where an array goes

@@ -110,7 +110,8 @@ def lbfgsb(
         start = End(jnp.zeros((), x.dtype), as_array(value).astype(x.dtype), g @ d)
         one = jnp.ones((), x.dtype)
         most = FARTHEST * one if box is None else jnp.maximum(_most(x, d, box), one)
-        first = jnp.where(state.count == 0, jnp.minimum(one, 1 / jnp.linalg.norm(d)), 1)
+        short = jnp.minimum(one, 1 / jnp.linalg.norm(d))
+        first = jnp.where((state.count == 0) & _is_open(box), short, one)
         found = searched(evaluate, start, g, first, most, max_linesearch_steps)
         s, y = place(found.step) - x, found.grad - g
         S, Y, scale = _remembered(state, s, y)
@@ -205,6 +206,10 @@ def _to_minimum(r: jax.Array, W: jax.Array, model: _Model) -> jax.Array:
     inner = jnp.linalg.solve(eye - M @ (W.T @ W) / scale, M @ (W.T @ r))
     d = -(r + (W @ inner) / scale) / scale
     return jnp.where(jnp.all(jnp.isfinite(d)), d, -r / scale)
+
+
+def _is_open(box: Box | None) -> Any:
+    return box is None or ~jnp.all(jnp.isfinite(jnp.stack(box)))
 
 
 def _most(x: jax.Array, d: jax.Array, box: Box) -> jax.Array:

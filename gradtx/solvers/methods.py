@@ -27,36 +27,57 @@ METHODS: dict[str, Callable[[], GradientTransformation]] = {
     "lbfgsb": lbfgsb,
     "gradient_descent": gradient_descent,
 }
+# These find a step with the map that leads back.
+PROXIMAL = {
+    "projected_gradient": ("bounds", "projection"),
+    "proximal_gradient": ("prox",),
+}
 
 
 def method_of(
-    method: Any, params: PyTree, bounds: Any, projection: Any
+    method: Any, params: PyTree, bounds: Any, projection: Any, prox: Any
 ) -> tuple[Any, Any]:
-    """The transformation of this name or the given one, and the bounds that hold.
+    """The transformation of this name or the given one, or the name of a proximal
+    method, and the bounds that hold.
 
     Raises:
-      Misfit: if it is neither, or searches along lines that leave the bounds.
+      Misfit: if it is none of these, or does not take the limit that is given.
     """
+    limits = {"bounds": bounds, "projection": projection, "prox": prox}
+    limit = next((name for name, x in limits.items() if x is not None), None)
+    if method is None:
+        of_limit = {"projection": "projected_gradient", "prox": "proximal_gradient"}
+        method = of_limit.get(limit or "", "lbfgs")
+    if isinstance(method, str) and method in PROXIMAL:
+        if limit not in PROXIMAL[method]:
+            expected = " or ".join(PROXIMAL[method])
+            raise Misfit(f"method {method!r} needs {expected}; got {limit}.")
+        return method, bounds
     if isinstance(method, str):
         if method not in METHODS:
-            near = difflib.get_close_matches(method, METHODS, n=1)
-            names = ", ".join(map(repr, METHODS))
-            fix = f"did you mean {near[0]!r}?" if near else f"there are {names}."
+            names = [*METHODS, *PROXIMAL]
+            near = difflib.get_close_matches(method, names, n=1)
+            known = ", ".join(map(repr, names))
+            fix = f"did you mean {near[0]!r}?" if near else f"there are {known}."
             raise Misfit(f"method is {method!r}; {fix} A transformation will do, too.")
         bounded = bounds is not None and method == "lbfgs"
         method = METHODS["lbfgsb" if bounded else method]()
     pair = as_pair(method, "method")
     if isinstance(method, Value) and method.factory is lbfgsb:
         bounds, method = _joint_bounds(method, bounds)
-    free = bounds is None and projection is None
-    search = line_search_of(jax.eval_shape(pair.init, params))
-    if free or search is None:
-        return method, bounds
-    if projection is not None or not isinstance(search, ScaleByLBFGSBState):
-        which = "projection" if bounds is None else "bounds"
+    if limit == "prox":
         raise Misfit(
-            f"{brief(method)} searches along lines, which leave the {which}; expected "
-            "a transformation without a line search, or for bounds the method 'lbfgsb'."
+            f"method is {brief(method)}; with prox, expected 'proximal_gradient', "
+            "which knows the length of its steps."
+        )
+    search = line_search_of(jax.eval_shape(pair.init, params))
+    if limit is None or search is None:
+        return method, bounds
+    if limit == "projection" or not isinstance(search, ScaleByLBFGSBState):
+        fit = "'projected_gradient'" if limit == "projection" else "'lbfgsb'"
+        raise Misfit(
+            f"{brief(method)} searches along lines, which leave the {limit}; expected "
+            f"{fit}, or a transformation without a line search."
         )
     return method, bounds
 

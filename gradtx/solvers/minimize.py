@@ -2,19 +2,16 @@
 
 import functools
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-
-from gradtx import tree
 from gradtx.core.pair import as_pair
-from gradtx.numerics import wide_dtype
 from gradtx.solvers.constraints import Box, box_of, clipped
 from gradtx.solvers.linear_solver import AsLinearSolver, LinearSolver
-from gradtx.solvers.loop import Criterion, Problem, as_it_is
+from gradtx.solvers.loop import Criterion
 from gradtx.solvers.methods import method_of
+from gradtx.solvers.objective import By, Norm, checked_fun, problem_of
 from gradtx.solvers.progress import bar
+from gradtx.solvers.proximal import as_prox, setup_of
 from gradtx.solvers.result import Solution, SolverState
 from gradtx.solvers.run import Setup, arrays_of, run
 from gradtx.trees import PyTree
@@ -23,23 +20,17 @@ from gradtx.values import (
     Misfit,
     NonNegativeConstant,
     StepsOrZero,
-    brief,
     checked,
     naming,
-    one_of,
-    wrong_type,
 )
 from gradtx.values.arguments import Steps
-
-By = Annotated[str, one_of("gradient", "params", "value", name="By")]
-Norm = Annotated[str, one_of("inf", "l2", name="Norm")]
 
 
 @checked
 def minimize(
     fun: Function,
     params: PyTree,
-    method: Any = "lbfgs",
+    method: Any = None,
     *,
     args: Any = (),
     tol: NonNegativeConstant = 1e-5,
@@ -51,6 +42,7 @@ def minimize(
     has_aux: bool = False,
     bounds: Any = None,
     projection: Function | None = None,
+    prox: Function | None = None,
     callback: Function | None = None,
     history: bool = False,
     progress: bool = False,
@@ -67,7 +59,7 @@ def minimize(
     or where one of the other reasons holds. By the criterion "gradient", the error is
     ‖W − P(W − ∇f)‖, which without a projection is ‖∇f‖, and the scale is its value at
     the start; by "params", the error is ‖W − W'‖, where W' was before, and the scale
-    ‖W‖; by "value", the error is |f − f'| and the scale |f|.
+    ‖W‖; by "value", the error is |f − f'| and the scale |f|. With `prox`, that is P.
 
     It may be called under `jit`, and under `vmap` with a batch of parameters, of `args`
     or of both: each problem ends by itself, with what it gives alone.
@@ -76,8 +68,10 @@ def minimize(
       fun: `fun(params, *args)`, a real scalar. It is traced once for each function
         object, as by `jit`: a function made anew for each call is compiled anew.
       params: where to begin, a tree of floating-point or complex arrays.
-      method: a transformation, ours or Optax's, or a name: "lbfgs", which with bounds
-        is "lbfgsb"; "lbfgsb"; "gradient_descent".
+      method: a transformation, ours or Optax's, or the name of a method: "lbfgs", which
+        with bounds is "lbfgsb"; "lbfgsb"; "gradient_descent", with a line search;
+        "projected_gradient", with bounds or a projection; and "proximal_gradient", with
+        `prox`. By default the first that takes what is given.
       args: further arguments of `fun`; what is not a tuple is the only one.
       tol, rtol: >= 0. In float32 a `tol` below the rounding of the gradient is never
         met; the run then ends as it does not get on.
@@ -91,6 +85,8 @@ def minimize(
       bounds: (lower, upper), each None, a number, or a tree of numbers, arrays and None
         like the parameters. What a first-order transformation leads to is clipped.
       projection: P, from the tree of the parameters to the nearest one that is allowed.
+      prox: R, to minimize f + R, as for `proximal_gradient`: a regularizer, or its
+        proximal map, a function of a tree and of a step.
       callback: called on the host with the `Progress` of each point, by
         `jax.debug.callback`.
       history: whether the value and the error of each point are kept, in arrays of
@@ -121,13 +117,22 @@ def minimize(
     """
     with naming("minimize"):
         params = arrays_of(params)
-        if bounds is not None and projection is not None:
-            raise Misfit("bounds and projection are both given; expected one of them.")
-        tx, bounds = method_of(method, params, bounds, projection)
+        limits = {"bounds": bounds, "projection": projection, "prox": prox}
+        given = [name for name, limit in limits.items() if limit is not None]
+        if len(given) > 1:
+            both = " and ".join(given)
+            raise Misfit(f"{both} are given; expected one of them.")
+        method, bounds = method_of(method, params, bounds, projection, prox)
         box = None if bounds is None else box_of(bounds, params)
         told = [f for f in (callback, bar() if progress else None) if f]
-        make = functools.partial(_setup, fun, tx, box, projection, has_aux)
-        free = box is None and projection is None
+        if isinstance(method, str):
+            if prox is None:
+                into = projection or functools.partial(clipped, box=box)
+                prox = functools.partial(as_prox, into)
+            make = functools.partial(setup_of, fun, prox, None, True, has_aux)
+        else:
+            make = functools.partial(_setup, fun, method, box, projection, has_aux)
+        free = box is None and projection is None and prox is None
         return run(
             make,
             params,
@@ -156,60 +161,3 @@ def _setup(
     problem = problem_of(lambda p: value_and_aux(p)[0], box, projection)
     aux = (lambda params: value_and_aux(params)[1]) if has_aux else None
     return Setup(problem, as_pair(tx, "method"), aux=aux)
-
-
-def checked_fun(
-    fun: Callable[..., Any], args: tuple[Any, ...], has_aux: bool
-) -> Callable[[PyTree], tuple[jax.Array, Any]]:
-    """The function of the parameters alone, that returns a scalar in float32 or better
-    and aux, or raises a Misfit."""
-
-    def value_and_aux(params: PyTree) -> tuple[jax.Array, Any]:
-        out, aux = fun(params, *args), None
-        if has_aux:
-            if not (isinstance(out, tuple) and len(out) == 2):
-                raise wrong_type(f"fun returned {brief(out)}; expected (value, aux).")
-            out, aux = out
-        try:
-            value = jnp.asarray(out)
-        except (TypeError, ValueError):
-            hint = " For (value, aux), say has_aux=True." if _is_pair(out) else ""
-            raise wrong_type(
-                f"fun returned {brief(out)}; expected a real scalar.{hint}"
-            ) from None
-        if value.shape or not jnp.issubdtype(value.dtype, jnp.floating):
-            raise wrong_type(
-                f"fun returned {value.dtype}{[*value.shape]}; expected a real scalar."
-            )
-        return value.astype(wide_dtype(value.dtype)), aux
-
-    return value_and_aux
-
-
-def _is_pair(out: Any) -> bool:
-    return isinstance(out, tuple) and len(out) == 2
-
-
-def problem_of(
-    value_fn: Callable[[PyTree], jax.Array],
-    box: Box | None,
-    projection: Callable[[PyTree], PyTree] | None,
-) -> Problem:
-    """The problem of minimizing a function where the parameters may be."""
-
-    def evaluate(params: PyTree) -> tuple[jax.Array, PyTree]:
-        value, grad = jax.value_and_grad(value_fn)(params)
-        return value, tree.conj(grad)  # the direction of ascent, of complex parameters
-
-    settle = as_it_is
-    if box is not None:
-        settle = functools.partial(clipped, box=box)
-    elif projection is not None:
-        settle = projection
-    if settle is as_it_is:
-        return Problem(evaluate, value_fn)
-
-    def residual(params: PyTree, grad: PyTree) -> PyTree:
-        return tree.sub(params, settle(tree.sub(params, grad)))
-
-    return Problem(evaluate, value_fn, settle, residual)

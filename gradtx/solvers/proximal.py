@@ -13,7 +13,7 @@ from gradtx.numerics import wide_dtype
 from gradtx.regularizers import Regularizer
 from gradtx.solvers.linear_solver import AsLinearSolver
 from gradtx.solvers.loop import Criterion, Problem
-from gradtx.solvers.minimize import Norm, checked_fun
+from gradtx.solvers.objective import Norm, checked_fun
 from gradtx.solvers.result import Solution, SolverState
 from gradtx.solvers.run import Setup, run
 from gradtx.trees import PyTree
@@ -81,7 +81,7 @@ def proximal_gradient(
       doi:10.1007/s10208-013-9150-3 (when to begin anew).
     """
     make = functools.partial(
-        _setup, fun, regularizer, learning_rate, acceleration, has_aux
+        setup_of, fun, regularizer, learning_rate, acceleration, has_aux
     )
     with naming("proximal_gradient"):
         return run(
@@ -136,8 +136,8 @@ def projected_gradient(
     Raises:
       TypeError, ValueError: as `minimize`.
     """
-    prox = functools.partial(_as_prox, projection)
-    make = functools.partial(_setup, fun, prox, learning_rate, acceleration, has_aux)
+    prox = functools.partial(as_prox, projection)
+    make = functools.partial(setup_of, fun, prox, learning_rate, acceleration, has_aux)
     with naming("projected_gradient"):
         return run(
             make,
@@ -154,11 +154,11 @@ def projected_gradient(
         )
 
 
-def _as_prox(projection: Callable[[PyTree], PyTree], x: PyTree, step: Any) -> PyTree:
+def as_prox(projection: Callable[[PyTree], PyTree], x: PyTree, step: Any) -> PyTree:
     return projection(x)
 
 
-def _setup(
+def setup_of(
     fun: Callable[..., Any],
     regularizer: Any,
     learning_rate: Any,
