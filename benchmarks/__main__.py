@@ -10,7 +10,7 @@ from typing import Any
 
 EXTRA = ["matplotlib", "optax", "rich"]  # what the bench extra brings
 ALL = ["step", "compile", "memory", "schedules", "eager"]
-SUBJECTS = [*ALL, "packed", "catalogue", "kernels"]
+SUBJECTS = [*ALL, "packed", "catalogue", "kernels", "solvers"]
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -39,6 +39,12 @@ def arguments() -> argparse.ArgumentParser:
         nargs="+",
         metavar="NAME",
         help="that `catalogue` measures; default: all that both libraries have",
+    )
+    add(
+        "--problems",
+        nargs="+",
+        metavar="NAME",
+        help="that `solvers` solves; default: all",
     )
     add("--scale", type=positive(float), help="of the trees' sizes; default: 1")
     add(
@@ -76,6 +82,7 @@ QUICK = {
     "trees": ["transformer", "one"],
     "recipes": ["sgd", "adamw", "adamw+clip+cosine"],
     "optimizers": ["sgd", "adamw"],
+    "problems": ["Beale", "NNLS"],
 }
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 import gradtx
-from benchmarks import ahead, catalogue as shared, device, measure, trees
+from benchmarks import ahead, catalogue as shared, device, measure, solvers, trees
 from benchmarks.measure import Result, Run
 from benchmarks.recipes import (
     LIBRARIES,
@@ -450,4 +450,5 @@ SUBJECTS = {
     "catalogue": catalogue,
     "kernels": kernels,
     "packed": packed,
+    "solvers": solvers.solvers,
 }

@@ -29,6 +29,7 @@ from gradtx import (
     schedules,
     second_moment,
     second_order,
+    solvers,
     testing,
     transforms,
     tree,
@@ -239,6 +240,7 @@ __all__ = [
     "schedules",
     "second_moment",
     "second_order",
+    "solvers",
     "testing",
     "transforms",
     "tree",
@@ -275,6 +277,7 @@ _ROOMS = (
     microbatching,
     regularizers,
     schedules,
+    solvers,
     transforms,
     wrappers,
 )

@@ -32,6 +32,7 @@ FLOORS = {
     "wrappers": 6,
     "optimizers": 7,
     "experimental": 8,
+    "solvers": 8,
     "tour": 9,
 }
 # Modules at the top: faces of a room, and leaves that nothing else imports.
@@ -139,6 +140,7 @@ def test_what_is_hard_is_commented(room):
 def test_only_declared_packages_are_imported(path):
     demo = {
         "inspection": {"matplotlib", "rich"},
+        "solvers": {"rich"},
         "tour": {"matplotlib", "rich", "sklearn"},
     }.get(room(module_name(path)), set())
     optional = {"optax"} if path.name == "interop.py" else set()

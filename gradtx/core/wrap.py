@@ -70,8 +70,9 @@ def wrapper(
       state_type: the NamedTuple that `init` returns; None for any.
       init: from the parameters to the state.
       update: `update(updates, state, params, **extra)`. Its keyword-only arguments are
-        extra arguments of its own, beside those that the pairs inside take. Where
-        `params` has no default, they are needed.
+        extra arguments of its own, beside those that the pairs inside take; with
+        `**extra` and no pair inside, it takes any. Where `params` has no default, they
+        are needed.
       around: the pairs inside, made by `inner_pair`.
       parts: from the state to the transformations inside (see `parts_of`).
       scope: which entries it mixes; by default those that the pairs inside mix.
@@ -82,8 +83,8 @@ def wrapper(
     words = {n: p.default for n, p in declared.items() if p.kind is p.KEYWORD_ONLY}
     required = {n for n, d in words.items() if d is inspect.Parameter.empty}
     needs_params = list(declared.values())[2].default is inspect.Parameter.empty
-    taken = joint_extra_args(around, words)
     any_word = any(p.kind is p.VAR_KEYWORD for p in declared.values())
+    taken = joint_extra_args(around, words) if around or not any_word else None
 
     def init_fn(params: PyTree) -> State:
         with naming(who):

@@ -73,6 +73,9 @@ from gradtx.optimizers.madgrad import madgrad
 from gradtx.optimizers.cocob import cocob
 from gradtx.optimizers.ftrl import FtrlState as FtrlState, ftrl
 
+# With a line search
+from gradtx.optimizers.lbfgs import lbfgs
+
 # Averages, noise and curvature
 from gradtx.optimizers.asgd import asgd
 from gradtx.optimizers.noise import noisy_sgd
@@ -155,6 +158,8 @@ __all__ = [
     "madgrad",
     "cocob",
     "ftrl",
+    # With a line search
+    "lbfgs",
     # Averages, noise and curvature
     "asgd",
     "noisy_sgd",
