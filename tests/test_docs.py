@@ -41,18 +41,30 @@ def test_the_session_of_the_readme_prints_what_it_says():
     assert doctest.DocTestRunner().run(test).failed == 0
 
 
-def test_the_page_of_everyday_tools_runs_and_prints_what_it_says(lenient):
-    pytest.importorskip("flax")
-    pytest.importorskip("rich")
-    page = (ROOT / "docs" / "everyday.md").read_text()
-    namespace = {"__name__": "everyday"}
+def run_page(name):
+    """The names that a page of the documentation makes, once it printed what it says."""
+    page = (ROOT / "docs" / name).read_text()
+    namespace = {"__name__": name}
     printed = []
     for block in blocks(page, "python"):
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            exec(compile(block, "everyday.md", "exec"), namespace)
+            exec(compile(block, name, "exec"), namespace)
         printed += [out.getvalue()] if out.getvalue() else []
     assert printed == blocks(page, "text")
+    return namespace
+
+
+def test_the_page_of_everyday_tools_runs_and_prints_what_it_says(lenient):
+    pytest.importorskip("flax")
+    pytest.importorskip("rich")
+    namespace = run_page("everyday.md")
     assert namespace["rates"] == pytest.approx([0.1, 0.1, 0.01, 0.01])
+
+
+def test_the_page_of_solvers_runs_and_prints_what_it_says():
+    namespace = run_page("solvers.md")
+    assert namespace["before"] == pytest.approx(0.60, abs=0.01)
+    assert namespace["after"] == pytest.approx(0.89, abs=0.015)
 
 
 def test_the_first_two_commands_do_all_their_set_up():
