@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from gradtx.core import Pair, Scope, transformation
+from gradtx.core import Count, Pair, Scope, transformation
 from gradtx.core.wrap import wrapper
 from gradtx.numerics import as_array, divide, safe_increment
 from gradtx.solvers.constraints import Box, box_of
@@ -24,7 +24,7 @@ class LineSearchInfo(NamedTuple):
 
 
 class ScaleByLBFGSBState(NamedTuple):
-    count: jax.Array
+    count: Count
     value: jax.Array  # where the step led
     grad: PyTree
     info: LineSearchInfo

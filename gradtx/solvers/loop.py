@@ -153,8 +153,14 @@ def solved(
     )
     lost = (reason == Reason.NON_FINITE) & jnp.isfinite(state.best.value)
     point = _chosen(lost, state.best, point)
-    counts = state.steps, state.evaluations
-    return Solution(*point, *counts, reason, state, history=history)
+    return Solution(
+        **point._asdict(),
+        steps=state.steps,
+        evaluations=state.evaluations,
+        reason=reason,
+        state=state,
+        history=history,
+    )
 
 
 class _Step(NamedTuple):
@@ -193,14 +199,14 @@ class _Step(NamedTuple):
 
     def taken(self, s: SolverState) -> SolverState:
         """The state after a step."""
-        told = {"value": s.value, "grad": s.grad}
+        told: dict[str, Any] = {"value": s.value, "grad": s.grad}
         if self.problem.value_fn is not None:
             told["value_fn"] = self.problem.value_fn
             # A line search of Optax's refuses what it does not know.
             if "obj_fn" in (self.tx.extra_args or ()):
                 told["obj_fn"] = self.problem.value_fn
-        told = passed_on(self.tx, told)
-        updates, inner = self.tx.update(s.grad, s.inner, s.params, **told)
+        heard = passed_on(self.tx, told)
+        updates, inner = self.tx.update(s.grad, s.inner, s.params, **heard)
         led = apply_updates(s.params, updates)
         params = self.problem.settle(led)
         value, grad, known = s.value, s.grad, jnp.zeros((), bool)

@@ -126,9 +126,10 @@ def minimize(
         box = None if bounds is None else box_of(bounds, params)
         told = [f for f in (callback, bar() if progress else None) if f]
         if isinstance(method, str):
-            if prox is None:
-                into = projection or functools.partial(clipped, box=box)
-                prox = functools.partial(as_prox, into)
+            if box is not None:
+                projection = functools.partial(clipped, box=box)
+            if projection is not None:
+                prox = functools.partial(as_prox, projection)
             make = functools.partial(setup_of, fun, prox, None, True, has_aux)
         else:
             make = functools.partial(_setup, fun, method, box, projection, has_aux)
