@@ -15,6 +15,7 @@ from gradtx import (
     contrib,
     inspection,
     layout,
+    matrix,
     merges,
     optimizers,
     regularizers,
@@ -61,6 +62,7 @@ from gradtx.schedules import *
 from gradtx.transforms import *
 from gradtx.tree import map_params as tree_map_params
 from gradtx.trees.batch_axes import per_layer
+from gradtx.trees.matrix_axes import Axes, MuonDimensionNumbers
 from gradtx.trees.moments import (
     bias_correction,
     update_infinity_moment,
@@ -123,6 +125,8 @@ __all__ = [
     "by_path",
     "everything_but",
     "matrices",
+    "Axes",
+    "MuonDimensionNumbers",
     "per_layer",
     "vectors",
     # moments and states, and types to annotate with, by Optax's names
@@ -149,6 +153,7 @@ __all__ = [
     "contrib",
     "inspection",
     "layout",
+    "matrix",
     "merges",
     "optimizers",
     "regularizers",

@@ -19,7 +19,9 @@ from gradtx.optimizers import (
     madgrad,
     momo,
     momo_adam,
+    muon,
     prodigy,
+    scale_by_muon,
     simplified_ademamix,
     sophia,
 )
@@ -41,6 +43,7 @@ from gradtx.transforms import (
     scale_by_madgrad,
     scale_by_simplified_ademamix,
 )
+from gradtx.trees.matrix_axes import MuonDimensionNumbers
 from gradtx.wrappers import MechanicState, SophiaState, mechanize
 
 __all__ = [
@@ -53,6 +56,7 @@ __all__ = [
     "MechanicState",
     "MomoAdamState",
     "MomoState",
+    "MuonDimensionNumbers",
     "ProdigyState",
     "ReduceLROnPlateauState",
     "ScaleByAdemamixState",
@@ -71,6 +75,7 @@ __all__ = [
     "mechanize",
     "momo",
     "momo_adam",
+    "muon",
     "prodigy",
     "reduce_on_plateau",
     "scale_by_acprop",
@@ -78,6 +83,7 @@ __all__ = [
     "scale_by_adopt",
     "scale_by_cocob",
     "scale_by_madgrad",
+    "scale_by_muon",
     "scale_by_simplified_ademamix",
     "simplified_ademamix",
     "sophia",

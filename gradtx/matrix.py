@@ -1,8 +1,9 @@
 """Rules for matrices, and the labels that say where the matrices of a leaf lie.
 
-`Axes(rows, columns)` labels one leaf. `flax`, `haiku` and `torch` are functions of
-`(path, leaf)` that label those of a library, and `scanned(flax, 1)` those whose layers
-are stacked along a first axis. A leaf without a label is no matrix: a rule on matrices
+`Axes(rows, columns)` labels one leaf. `dense` is a function of `(path, leaf)` that
+labels kernels (in, out); `flax`, `haiku` and `torch` label those of a library,
+convolutions and attention too, and `scanned(flax)` those of layers that are stacked
+along a first axis. A leaf without a label is no matrix: a rule on matrices
 passes it through, and optimizers such as `muon` and `soap` give it to AdamW. By default
 these are leaves of fewer than two axes, depthwise kernels, and embeddings and heads,
 which are told by a part of their path that `AUXILIARY` matches.
@@ -19,9 +20,27 @@ from gradtx.core.lift import leafwise
 from gradtx.core.pair import Pair
 from gradtx.core.roles import Role, roles_of, slots_of
 from gradtx.trees import PyTree
-from gradtx.trees.matrix_axes import Axes, Matrices, MatrixAxes, matrix_axes
+from gradtx.trees.flat import flatten
+from gradtx.trees.matrix_axes import (
+    Axes,
+    AxesSelector,
+    Matrices,
+    MatrixAxes,
+    matrix_axes,
+)
+from gradtx.trees.select import only, selector
 
-__all__ = ["AUXILIARY", "Axes", "flax", "haiku", "matrixwise", "scanned", "torch"]
+__all__ = [
+    "AUXILIARY",
+    "Axes",
+    "by_axes",
+    "dense",
+    "flax",
+    "haiku",
+    "matrixwise",
+    "scanned",
+    "torch",
+]
 
 # Globs of the parts of a path, in lower case: embeddings, and the layer of the outputs.
 AUXILIARY = (
@@ -48,6 +67,12 @@ def is_auxiliary(path: Any) -> bool:
     """Whether a part of a path says that a leaf is an embedding or a head."""
     parts = jax.tree_util.keystr(path, simple=True, separator="/").lower().split("/")
     return any(fnmatch.fnmatchcase(part, glob) for part in parts for glob in AUXILIARY)
+
+
+def dense(path: Any, leaf: Any) -> Any:
+    """The axes of kernels (in, out) that are no embeddings and no heads."""
+    is_dense = jnp.ndim(leaf) == 2 and not is_auxiliary(path)
+    return Axes(1, 0) if is_dense else None
 
 
 def flax(path: Any, leaf: Any) -> Any:
@@ -103,6 +128,25 @@ def scanned(preset: Any, layers: int = 1) -> Any:
         return None if axes is None else axes.behind(len(one.shape), layers)
 
     return label
+
+
+@selector
+def by_axes(axes: AxesSelector, matrix: Any, other: Any) -> Callable[[PyTree], PyTree]:
+    """Label the leaves that have matrix axes in one way, and the others in another.
+
+    Args:
+      axes: which axes are rows and columns, for each leaf.
+      matrix: the label of a leaf that has them.
+      other: the label of one that has none.
+    """
+
+    def select(params: PyTree) -> PyTree:
+        flat = flatten(params)
+        found = matrix_axes(axes, params)
+        labels = [other if said is None else matrix for said in found]
+        return only(flat, labels, [x is not None for x in flat.leaves])
+
+    return select
 
 
 def matrixwise(

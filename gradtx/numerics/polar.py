@@ -78,6 +78,7 @@ def newton_schulz(
     table: Any,
     norm: str = "frobenius",
     eps: Any = 1e-7,
+    floor: bool = False,
     margin: float = 1.0,
     dtype: DTypeLike | None = None,
 ) -> jax.Array:
@@ -91,13 +92,15 @@ def newton_schulz(
       norm: what x is divided by first: "frobenius", √Σσ²; "schatten", (Σσ⁴)^¼, which
         is nearer to the largest σ; or "spectral", the largest σ, by an SVD.
       eps: added to the norm, in units of the entries.
+      floor: whether eps is the least norm, and not added.
       margin: by which the norm is multiplied.
       dtype: that it is computed in; by default that of x, or float32.
     """
     wide = x if dtype is not None else widen(x, wide_dtype(x.dtype))
     tall = x.shape[-2] > x.shape[-1]
     wide = wide.mT if tall else wide
-    wide = divide(wide, margin * _norm(wide, norm) + eps)
+    size = margin * _norm(wide, norm)
+    wide = divide(wide, jnp.maximum(size, eps) if floor else size + eps)
     if dtype is not None:
         wide = wide.astype(dtype)
     table = jnp.asarray(table, wide.dtype)

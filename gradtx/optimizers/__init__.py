@@ -57,6 +57,9 @@ from gradtx.optimizers.fromage import fromage
 from gradtx.optimizers.hyperball import hyperball
 from gradtx.optimizers.adamp import adamp, sgdp
 
+# Matrices
+from gradtx.optimizers.muon import muon, scale_by_muon
+
 # Step sizes that are found
 from gradtx.optimizers.polyak import polyak_sgd
 from gradtx.optimizers.dog import dog, dowg
@@ -136,6 +139,9 @@ __all__ = [
     "hyperball",
     "adamp",
     "sgdp",
+    # Matrices
+    "muon",
+    "scale_by_muon",
     # Step sizes that are found
     "polyak_sgd",
     "dog",

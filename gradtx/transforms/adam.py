@@ -15,6 +15,7 @@ from gradtx.core import (
 )
 from gradtx.numerics import abs_sq, debias, lerp, over_root
 from gradtx.second_moment import SecondMoment, full
+from gradtx.transforms.momentum import mean_ahead
 from gradtx.values import Decay, DType, NonNegative, one_of
 
 LookAhead = Annotated[str, one_of("optax", "timm")]
@@ -76,8 +77,3 @@ def scale_by_adam(
     lift = leafwise if estimator.is_shared else entrywise
     c1_next = debias(b1, ahead=1 if look_ahead == "optax" else 0)
     return lift(init, update, c1=debias(b1), c2=debias(b2), c1_next=c1_next)
-
-
-def mean_ahead(mu, g, b1, c1, c1_next):
-    """The next mean gradient if the gradient stayed, each part debiased by itself."""
-    return b1 * mu / c1_next + (1 - b1) * g / c1

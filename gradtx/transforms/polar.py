@@ -5,13 +5,15 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from gradtx.core import Pair, slots, transformation
-from gradtx.core.roles import Count
-from gradtx.matrix import flax, matrixwise
+from gradtx.core.roles import Count, Square
+from gradtx.matrix import dense, matrixwise
+from gradtx.numerics import abs_sq, divide, lerp, norm_of, wide_dtype
 from gradtx.numerics.polar import MARGIN, TABLES, exact_polar, newton_schulz, rows_of
 from gradtx.trees.matrix_axes import AxesSelector
-from gradtx.values import Allowed, DType, Hyper, NonNegative, Steps
+from gradtx.values import Allowed, Decay, DType, Hyper, NonNegative, Steps
 from gradtx.values.arguments import one_of
 
 NORMS = ("frobenius", "schatten", "spectral")
@@ -50,6 +52,11 @@ class ScaleByFanState(NamedTuple):
     count: Count
 
 
+class NormalizeRowsState(NamedTuple):
+    count: Count
+    row: Square  # the mean square of each row
+
+
 @transformation
 def scale_by_polar(
     coefficients: Coefficients = "simple",
@@ -57,7 +64,10 @@ def scale_by_polar(
     norm: Norm = "frobenius",
     eps: NonNegative = 1e-7,
     dtype: DType | None = None,
-    axes: AxesSelector = flax,
+    axes: AxesSelector = dense,
+    *,
+    eps_as_floor: bool = False,
+    dual_norm: bool = False,
 ) -> Pair:
     """Orthogonalize each matrix: u = U Vᵀ, where g = U Σ Vᵀ.
 
@@ -79,6 +89,9 @@ def scale_by_polar(
       dtype: that the iterations are computed in, such as bfloat16; by default float32,
         or float64 for float64.
       axes: which axes are rows and columns (see `matrix`); leaves without pass through.
+      eps_as_floor: whether ε is the least norm, as in PyTorch, and not added.
+      dual_norm: whether u is multiplied by ⟨g, u⟩, about the sum of the singular values
+        of g, as steepest descent in the spectral norm is.
 
     Raises:
       TypeError, ValueError: if an argument is not as said; from `init` and `update`, by
@@ -91,16 +104,19 @@ def scale_by_polar(
       Jordan et al., 2024, "Muon"; Amsel et al., 2025, arXiv:2505.16932; Grishina et
       al., 2025, arXiv:2506.10935.
     """
-    polar = polar_by(coefficients, steps, norm, dtype)
+    polar = polar_by(coefficients, steps, norm, dtype, eps_as_floor)
 
     def update(g, s, *, eps):
-        return polar(g, eps), s
+        u = polar(g, eps)
+        if dual_norm:
+            u *= jnp.sum((g.conj() * u).real, axis=(-2, -1), keepdims=True)
+        return u, s
 
     return matrixwise(slots(ScaleByPolarState), update, axes=axes, stacks=True)
 
 
 def polar_by(
-    coefficients: Any, steps: int | None, norm: str, dtype: Any
+    coefficients: Any, steps: int | None, norm: str, dtype: Any, floor: bool
 ) -> Callable[[jax.Array, Any], jax.Array]:
     """From matrices and ε to their polar factors."""
     if coefficients == "exact":
@@ -110,7 +126,7 @@ def polar_by(
     known = coefficients if isinstance(coefficients, str) else ""
     table = rows_of(TABLES[known] if known else coefficients, steps)
     margin = MARGIN.get(known, 1.0)
-    return lambda x, eps: newton_schulz(x, table, norm, eps, margin, dtype)
+    return lambda x, eps: newton_schulz(x, table, norm, eps, floor, margin, dtype)
 
 
 def _in_stacks(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
@@ -136,7 +152,7 @@ Factor = Annotated[
 
 @transformation
 def scale_by_fan(
-    factor: Factor = "spectral", scale: Hyper = 1.0, axes: AxesSelector = flax
+    factor: Factor = "spectral", scale: Hyper = 1.0, axes: AxesSelector = dense
 ) -> Pair:
     """Multiply each matrix by a factor of its fan-out m and its fan-in n.
 
@@ -162,3 +178,40 @@ def scale_by_fan(
         return of_fans(m, n) * scale * g if m and n else g, s
 
     return matrixwise(slots(ScaleByFanState), update, axes=axes, stacks=True)
+
+
+@transformation
+def normalize_rows(
+    decay: Decay = 0.95, eps: NonNegative = 1e-10, axes: AxesSelector = dense
+) -> Pair:
+    """Give the rows of each matrix about equal sizes over time, and keep its norm.
+
+    v_i ← β v_i + (1 − β) mean_j g_ij², x_ij = g_ij / (√v_i + ε), u = x ‖g‖ / (‖x‖ + ε).
+
+    After `scale_by_polar`, this makes NorMuon of Muon: one number for each neuron.
+
+    Args:
+      decay: β in [0, 1).
+      eps: ε >= 0.
+      axes: which axes are rows and columns (see `matrix`); leaves without pass through.
+
+    Raises:
+      TypeError, ValueError: as for `scale_by_polar`.
+
+    Equals:
+      The authors' code.
+
+    References:
+      Li et al., 2025, arXiv:2510.05491.
+    """
+
+    def init(p: jax.Array) -> NormalizeRowsState:
+        return NormalizeRowsState(0, jnp.zeros(p.shape[:1], wide_dtype(p.dtype)))
+
+    def update(g, s, *, decay, eps):
+        row = lerp(s.row, jnp.mean(abs_sq(g), axis=1), decay)
+        x = divide(g, (jnp.sqrt(row) + eps)[:, None])
+        u = x * divide(norm_of([g]), norm_of([x]) + eps).astype(x.dtype)
+        return u, s._replace(row=row)
+
+    return matrixwise(init, update, axes=axes)
