@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from gradtx.core.lift import leafwise
 from gradtx.core.pair import Pair
 from gradtx.core.roles import Role, roles_of, slots_of
+from gradtx.numerics.shards import gathered, placed_as
 from gradtx.trees import PyTree
 from gradtx.trees.flat import flatten
 from gradtx.trees.matrix_axes import (
@@ -222,8 +223,8 @@ class _View:
     def init(self, f: Callable[..., Any]) -> Callable[..., Any]:
         def init(p: jax.Array) -> Any:
             leaf = self.axes.of(p.shape)
-            made = [self.mapped(f, leaf)(x) for x in leaf.apart(p)]
-            return _joined(leaf, made)
+            made = [self.mapped(f, leaf)(x) for x in leaf.apart(gathered(p))]
+            return _joined(leaf, p, made)
 
         return init
 
@@ -231,7 +232,7 @@ class _View:
         def update(g: jax.Array, state: Any, *p: jax.Array, **words: Any) -> Any:
             leaf = self.axes.of(g.shape)
             count = getattr(state, "count", None)
-            ps = [leaf.apart(x) for x in p if x is not None]
+            ps = [leaf.apart(gathered(x)) for x in p if x is not None]
 
             def act(g: jax.Array, slots: Any, *p: jax.Array) -> Any:
                 new = slots._replace(count=count) if "count" in slots._fields else slots
@@ -239,12 +240,13 @@ class _View:
                 out, new = f(g, new, *given, **words)
                 return out, new._replace(count=()) if "count" in new._fields else new
 
-            parts = zip(leaf.apart(g), _split(leaf, state), *ps, strict=True)
+            gs = leaf.apart(gathered(g))
+            parts = zip(gs, _split(leaf, state), *ps, strict=True)
             done = [self.mapped(act, leaf)(*part) for part in parts]
-            new = _joined(leaf, [new for _, new in done])
+            new = _joined(leaf, g, [new for _, new in done])
             if count is not None:
                 new = new._replace(count=count)
-            return leaf.together([out for out, _ in done]), new
+            return placed_as(g, leaf.together([out for out, _ in done])), new
 
         return update
 
@@ -254,7 +256,7 @@ def mapped(f: Callable[..., Any], leaf: Matrices) -> Callable[..., Any]:
     return f if leaf.count is None else jax.vmap(f)
 
 
-def _joined(leaf: Matrices, states: Sequence[Any]) -> Any:
+def _joined(leaf: Matrices, like: jax.Array, states: Sequence[Any]) -> Any:
     """The state of a leaf, of those of its blocks."""
     fields = {}
     for name, role in roles_of(type(states[0])).items():
@@ -263,7 +265,7 @@ def _joined(leaf: Matrices, states: Sequence[Any]) -> Any:
         shapes = [(*many, *size) for size in leaf.sizes]
         fits = [getattr(x, "shape", None) for x in parts] == shapes
         if role in LAID_OUT and fits:
-            fields[name] = leaf.together(parts)
+            fields[name] = placed_as(like, leaf.together(parts))
         elif name == "count" or len(parts) == 1:
             fields[name] = parts[0]
         else:
@@ -277,7 +279,7 @@ def _split(leaf: Matrices, state: Any) -> list[Any]:
     for name in slots_of(type(state)):
         x = getattr(state, name)
         if roles[name] in LAID_OUT and getattr(x, "shape", None) == leaf.shape:
-            fields[name] = leaf.apart(x)
+            fields[name] = leaf.apart(gathered(x))
         else:
             fields[name] = [x] if len(leaf.blocks) == 1 else list(x)
     blank = {"count": ()} if "count" in roles else {}

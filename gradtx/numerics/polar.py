@@ -97,20 +97,28 @@ def newton_schulz(
       dtype: that it is computed in; by default that of x, or float32.
     """
     wide = x if dtype is not None else widen(x, wide_dtype(x.dtype))
-    tall = x.shape[-2] > x.shape[-1]
+    tall = is_longer(x.shape[-2], x.shape[-1])
     wide = wide.mT if tall else wide
     size = margin * _norm(wide, norm)
     wide = divide(wide, jnp.maximum(size, eps) if floor else size + eps)
     if dtype is not None:
         wide = wide.astype(dtype)
     table = jnp.asarray(table, wide.dtype)
-    long = wide.shape[-1] > GRAM_FROM * wide.shape[-2]
+    long = is_longer(wide.shape[-1], GRAM_FROM * wide.shape[-2])
     out = _by_gram(wide, table) if long else _by_steps(wide, table)
     return (out.mT if tall else out).astype(x.dtype)
 
 
 # Of a longer matrix the products of its Gram matrix are cheaper than its own.
 GRAM_FROM = 3
+
+
+def is_longer(m: Any, n: Any) -> bool:
+    """Whether m > n; where sizes are symbolic and it depends on them, not."""
+    try:
+        return bool(m > n)
+    except jax.errors.InconclusiveDimensionOperation:
+        return False
 
 
 def _by_steps(x: jax.Array, table: jax.Array) -> jax.Array:
@@ -183,7 +191,7 @@ def exact_polar(x: jax.Array) -> jax.Array:
     u, sigma, v = jnp.linalg.svd(wide, full_matrices=False)
     size = max(x.shape[-2:], default=0) * jnp.finfo(wide.dtype).eps
     kept = sigma > size * jnp.max(sigma, axis=-1, keepdims=True, initial=0)
-    return _product(u * kept[..., None, :], v).astype(x.dtype)
+    return _product(u * kept[..., None, :].astype(u.dtype), v).astype(x.dtype)
 
 
 def rows_of(table: Any, steps: int | None) -> np.ndarray:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gradtx.core import Pair, slots, transformation
 from gradtx.core.roles import Count, Square
 from gradtx.matrix import dense, matrixwise
-from gradtx.numerics import abs_sq, divide, lerp, norm_of, wide_dtype
+from gradtx.numerics import abs_sq, divide, lerp, norm_of, over_root, wide_dtype
 from gradtx.numerics.polar import MARGIN, TABLES, exact_polar, newton_schulz, rows_of
 from gradtx.trees.matrix_axes import AxesSelector
 from gradtx.values import Allowed, Decay, DType, Hyper, NonNegative, Steps
@@ -210,7 +210,7 @@ def normalize_rows(
 
     def update(g, s, *, decay, eps):
         row = lerp(s.row, jnp.mean(abs_sq(g), axis=1), decay)
-        x = divide(g, (jnp.sqrt(row) + eps)[:, None])
+        x = over_root(g, row[:, None], eps)
         u = x * divide(norm_of([g]), norm_of([x]) + eps).astype(x.dtype)
         return u, s._replace(row=row)
 
