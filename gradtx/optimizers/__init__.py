@@ -59,6 +59,7 @@ from gradtx.optimizers.adamp import adamp, sgdp
 
 # Matrices
 from gradtx.optimizers.muon import muon, scale_by_muon
+from gradtx.optimizers.soap import soap
 
 # Step sizes that are found
 from gradtx.optimizers.polyak import polyak_sgd
@@ -142,6 +143,7 @@ __all__ = [
     # Matrices
     "muon",
     "scale_by_muon",
+    "soap",
     # Step sizes that are found
     "polyak_sgd",
     "dog",

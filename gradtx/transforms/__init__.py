@@ -176,6 +176,10 @@ else:
     __getattr__, __dir__ = shown_too(__name__, "gradtx.places.transforms")
 
 # Matrices
+from gradtx.transforms.decay_stepped import (
+    DecayStepState as DecayStepState,
+    decay_stepped_weights as decay_stepped_weights,
+)
 from gradtx.transforms.polar import (
     NormalizeRowsState as NormalizeRowsState,
     ScaleByFanState as ScaleByFanState,

@@ -14,6 +14,7 @@ from gradtx.core import (
     transformation,
 )
 from gradtx.numerics import abs_sq, debias, lerp, over_root
+from gradtx.numerics.arithmetic import EpsPlace
 from gradtx.second_moment import SecondMoment, full
 from gradtx.transforms.momentum import mean_ahead
 from gradtx.values import Decay, DType, NonNegative, one_of
@@ -38,6 +39,7 @@ def scale_by_adam(
     nesterov: bool = False,
     look_ahead: LookAhead = "optax",
     second_moment: SecondMoment | None = None,
+    eps_place: EpsPlace = "outside",
 ) -> Pair:
     """Divide the mean gradient by its root mean square, both debiased: Adam.
 
@@ -55,6 +57,8 @@ def scale_by_adam(
       mu_dtype: the dtype in which m is kept; the parameters' by default, >= float32.
       nesterov: whether to look ahead.
       look_ahead: whose debiasing of it: "optax" or "timm".
+      eps_place: "uncorrected", (√r + ε) / √(1 − β₂ᵗ) for √r̂ + ε; or another place of
+        `over_root`.
       second_moment: how r is kept, such as `rank_one()`; by default `full()`.
 
     Equals:
@@ -70,7 +74,7 @@ def scale_by_adam(
         mu = lerp(s.mu, g, b1)
         r, nu = estimator.update(s.nu, abs_sq(g), b2, 1 - b2)
         mean = mean_ahead(mu, g, b1, c1, c1_next) if nesterov else mu / c1
-        u = over_root(mean, r, eps, eps_root=eps_root, correction=c2)
+        u = over_root(mean, r, eps, place=eps_place, correction=c2, eps_root=eps_root)
         return u, s._replace(mu=mu, nu=nu)
 
     init = slots(ScaleByAdamState, mu=mu_dtype, nu=estimator)
