@@ -30,4 +30,41 @@ ROWS = [
         needs_params=True,
         amplifies=20,
     ),
+    Row(
+        gradtx.conjugate,
+        parts=(gradtx.layout.eigenbasis(every=2), gradtx.scale_by_adam()),
+        cycle=2,
+        amplifies=20,
+    ),
+    Row(
+        gradtx.conjugate,
+        {},
+        {"axes": Axes(0, 1)},
+        cycle=2,
+        parts=(
+            gradtx.layout.eigenbasis(
+                every=2,
+                sides="shorter",
+                squares="by squares",
+                seeds=False,
+                learns_first=True,
+            ),
+            gradtx.scale_by_lion(),
+        ),
+        amplifies=20,
+    ),
+    Row(
+        gradtx.transforms.decay_stepped_weights,
+        {"learning_rate": 0.1, "weight_decay": 0.1},
+        {"start": 1},
+        needs_params=True,
+    ),
+    Row(
+        gradtx.soap,
+        {"weight_decay": 0.1},
+        {"learning_rate": 0.1, "every": 2},
+        needs_params=True,
+        cycle=2,
+        amplifies=20,
+    ),
 ]

@@ -247,7 +247,8 @@ def test_weak_types_do_not_enter_the_state(row):
     assert not any(x.weak_type for x in jax.tree.leaves((u, state)))
 
 
-@every
+# XLA has the whole leaf on every device for a decomposition, and its results too.
+@over([row for row in ROWS if "conjugate" not in str(row)])
 def test_sharding_stays(row):
     mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
     over = NamedSharding(mesh, PartitionSpec("d"))
@@ -264,7 +265,7 @@ def test_sharding_stays(row):
 
 
 # Which of two axes is longer has to be known, or how long they are.
-BY_LENGTH = ("factored_rms", "came", "scale_by_fan")
+BY_LENGTH = ("factored_rms", "came", "scale_by_fan", "conjugate")
 
 
 @over([row for row in PIECES if not any(word in str(row) for word in BY_LENGTH)])

@@ -144,7 +144,7 @@ def conjugate(
             (None, None) if leaf is None else _started(turn.init, leaf, p)
             for leaf, p in zip(leaves, flat.leaves, strict=True)
         ]
-        factors, bases = (flat.unflatten(part) for part in zip(*made, strict=True))
+        factors, bases = (flat.unflatten([x[k] for x in made]) for k in (0, 1))
         return ConjugateState(jnp.zeros((), jnp.int32), factors, bases, inner_state)
 
     def update(
@@ -156,6 +156,12 @@ def conjugate(
         factors = entries(flat, state.factors, "updates", "state.factors")
         bases = entries(flat, state.bases, "updates", "state.bases")
         acted = [i for i, leaf in enumerate(leaves) if leaf is not None]
+        for i, g in enumerate(flat.leaves):
+            if g is not None and _shapes(turn, leaves[i]) != _shapes_of(bases[i]):
+                raise Misfit(
+                    f"updates{keystr(flat.paths[i])} has shape {g.shape}, which is not "
+                    "that of the leaf whose basis is in the state."
+                )
         inner_state = state.inner_state
 
         def learn() -> None:
@@ -190,7 +196,7 @@ def conjugate(
         inside = turned(turn.into, flat.leaves)
         if params is not None:
             at = turned(turn.into, ps)
-        if turn.seeds:  # the first gradient only makes the bases
+        if turn.seeds:  # the first gradient only makes the bases; x - x shows a NaN
             out, inner_state = run_if(
                 state.count > 0,
                 pair,
@@ -198,7 +204,7 @@ def conjugate(
                 inner_state,
                 at,
                 extra,
-                otherwise=jax.tree.map(jnp.zeros_like, inside),
+                otherwise=jax.tree.map(lambda x: x - x, inside),
             )
         else:
             out, inner_state = pair.update(inside, inner_state, at, **extra)
@@ -245,6 +251,18 @@ def _put_back(
 # Each is compiled once for leaves of one kind. The basis of a leaf, and what it is made
 # of, are tuples with an entry for each block of rows.
 _static = functools.partial(jax.jit, static_argnums=(0, 1))
+
+
+def _shapes_of(basis: Any) -> Any:
+    return jax.tree.map(jnp.shape, basis)
+
+
+@functools.lru_cache(maxsize=1024)
+def _shapes(turn: Coordinates, leaf: Matrices | None) -> Any:
+    if leaf is None:
+        return None
+    like = jax.ShapeDtypeStruct(leaf.shape, jnp.float32)
+    return _shapes_of(jax.eval_shape(lambda x: _started(turn.init, leaf, x)[1], like))
 
 
 def _apart(leaf: Matrices, x: jax.Array) -> list[jax.Array]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from gradtx.core.roles import Role
 from gradtx.layout.conjugate import Coordinates, view
 from gradtx.numerics import lerp, wide_dtype
+from gradtx.numerics.arithmetic import squarable
 from gradtx.values import Steps
 from gradtx.values.arguments import FractionConstant, one_of
 
@@ -83,7 +84,7 @@ def eigenbasis(
         return factor, basis
 
     def learn(factor, g):
-        g = jax.lax.stop_gradient(g)
+        g = squarable(jax.lax.stop_gradient(g))
         grams = (lambda: _product(g, _adjoint(g))), (lambda: _product(_adjoint(g), g))
         return tuple(
             lerp(f, gram(), decay) if _is_there(f) else f
