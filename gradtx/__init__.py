@@ -19,6 +19,7 @@ from gradtx import (
     inspection,
     layout,
     losses,
+    matrix,
     merges,
     microbatching,
     optimizers,
@@ -106,6 +107,7 @@ from gradtx.schedules import *
 from gradtx.transforms import *
 from gradtx.tree import map_params as tree_map_params
 from gradtx.trees.batch_axes import per_layer
+from gradtx.trees.matrix_axes import Axes, MuonDimensionNumbers
 from gradtx.trees.moments import (
     bias_correction,
     update_infinity_moment,
@@ -176,6 +178,8 @@ __all__ = [
     "by_path",
     "everything_but",
     "matrices",
+    "Axes",
+    "MuonDimensionNumbers",
     "per_layer",
     "vectors",
     # moments and states, and types to annotate with, by Optax's names
@@ -230,6 +234,7 @@ __all__ = [
     "inspection",
     "layout",
     "losses",
+    "matrix",
     "merges",
     "microbatching",
     "optimizers",

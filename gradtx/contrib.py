@@ -25,8 +25,10 @@ from gradtx.optimizers import (
     madgrad,
     momo,
     momo_adam,
+    muon,
     normalize,
     prodigy,
+    scale_by_muon,
     simplified_ademamix,
     sophia,
 )
@@ -48,6 +50,7 @@ from gradtx.transforms import (
     scale_by_madgrad,
     scale_by_simplified_ademamix,
 )
+from gradtx.trees.matrix_axes import MuonDimensionNumbers
 from gradtx.wrappers import MechanicState, SophiaState, mechanize
 
 __all__ = [
@@ -61,6 +64,7 @@ __all__ = [
     "MechanicState",
     "MomoAdamState",
     "MomoState",
+    "MuonDimensionNumbers",
     "NormalizeState",
     "ProdigyState",
     "ReduceLROnPlateauState",
@@ -82,6 +86,7 @@ __all__ = [
     "mechanize",
     "momo",
     "momo_adam",
+    "muon",
     "normalize",
     "prodigy",
     "reduce_on_plateau",
@@ -90,6 +95,7 @@ __all__ = [
     "scale_by_adopt",
     "scale_by_cocob",
     "scale_by_madgrad",
+    "scale_by_muon",
     "scale_by_simplified_ademamix",
     "simplified_ademamix",
     "sophia",

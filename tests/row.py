@@ -19,6 +19,7 @@ class Row:
     passes: bool = False  # what it does not select, it does not look at
     value: bool = False  # short for extra={"value": 1.0}
     by_place: bool = False  # what it does to a leaf depends on the leaf's place
+    amplifies: float = 1.0  # how much more it rounds than an entry does
     extra: Any = None  # what update needs beside the parameters; see with_extra
 
     def make(self, **hypers: Any) -> Any:

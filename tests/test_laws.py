@@ -175,7 +175,8 @@ def test_the_catalogue_holds_every_public_factory():
 def test_jit_equals_eager_and_traces_once(row):
     p, gs = params(row), some_grads(row)[: row.cycle + 1]
     eager = run(row.tx.update, row.tx.init(p), p, gs)
-    chex.assert_trees_all_close(eager, history(row)[: len(gs)], rtol=1e-6, atol=1e-7)
+    close = {"rtol": 1e-6 * row.amplifies, "atol": 1e-7 * row.amplifies}
+    chex.assert_trees_all_close(eager, history(row)[: len(gs)], **close)
     assert jitted(row).traces == 1
 
 
@@ -287,7 +288,8 @@ def test_weak_types_do_not_enter_the_state(row):
     assert not any(x.weak_type for x in jax.tree.leaves((u, state)))
 
 
-@every
+# XLA has the whole leaf on every device for a decomposition, and its results too.
+@over([row for row in ROWS if "conjugate" not in str(row)])
 def test_sharding_stays(row):
     mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
     over = NamedSharding(mesh, PartitionSpec("d"))
@@ -303,7 +305,8 @@ def test_sharding_stays(row):
             assert x.sharding.is_equivalent_to(over, x.ndim)
 
 
-BY_LENGTH = ("factored_rms", "came")  # which of two axes is longer has to be known
+# Which of two axes is longer has to be known, or how long they are.
+BY_LENGTH = ("factored_rms", "came", "scale_by_fan", "conjugate")
 
 
 @over([row for row in PIECES if not any(word in str(row) for word in BY_LENGTH)])
@@ -413,7 +416,8 @@ def test_unpacks_and_is_immutable(row):
 
 @every
 def test_public_names_report_the_public_module(row):
-    assert row.factory.__module__ == "gradtx"
+    if row.factory.__name__ in gradtx.__all__:
+        assert row.factory.__module__ == "gradtx"
 
 
 # 4. Any numeric hyperparameter may be an array or a schedule.

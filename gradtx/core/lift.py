@@ -8,7 +8,7 @@ types, which gives a plan; *computed*, in the precision that arithmetic is done 
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -24,18 +24,22 @@ from gradtx.core.checks import (
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import out_dtype
 from gradtx.core.roles import PARAMETERS, Role, Slots, is_slot, slots_of
-from gradtx.core.rule import Body, Rule
+from gradtx.core.rule import Rule
 from gradtx.core.stages import (
-    REMEMBERED,
     Act,
     Call,
     How,
+    Kind,
     Marks,
     NoState,
     Plan,
     Work,
     act,
     lifted,
+    planned,
+    program,
+    shared_program,
+    view_of,
     with_count,
 )
 from gradtx.numerics.shards import Spread, spread, spread_as
@@ -150,11 +154,13 @@ class OnLeaves:
     def __init__(self, rule: Rule, mask: Any):
         self.rule, self.mask = rule, mask
         self.expected = functools.cache(self._expected)
-        self.programs = functools.cache(_program)
+        self.own_programs = functools.cache(program)
 
     def marks(self, updates: PyTree, params: PyTree) -> Marks:
         # Asked in every call: a function may choose otherwise the next time.
-        return tuple(selected(self.mask, updates if params is None else params))
+        like = updates if params is None else params
+        views = getattr(self.mask, "views", None)
+        return tuple(selected(self.mask, like) if views is None else views(like))
 
     def outline(self) -> State:
         state_type = self.rule.state_type()
@@ -173,7 +179,8 @@ class OnLeaves:
         states: list[State] = []
         for i, p in enumerate(flat.leaves):
             if p is not None:
-                init = adapted(self.rule, flat.paths[i], self.rule.init)
+                init = self._init(marks and marks[i])
+                init = adapted(self.rule, flat.paths[i], init)
                 try:
                     with spread_as(spread().of_leaf(flat.paths[i])):
                         p = _owned(init(p), {id(p)})
@@ -204,8 +211,12 @@ class OnLeaves:
         body, rates = self.rule.compiled(call.traced)
         # As arrays, once: of a Python number, each call for a leaf would make one.
         rates = jax.tree.map(jnp.asarray, rates)
-        programs = _shared_program if body.is_plain else self.programs
-        program_for = functools.cache(functools.partial(programs, body))
+        programs = shared_program if body.is_plain else self.own_programs
+
+        @functools.cache
+        def program_for(kind: Kind) -> Act:
+            return programs(body.seen(kind.view), kind.adapter)
+
         everywhere = spread()
         columns = [
             entries(flat, getattr(state, n), "updates", f"state.{n}") for n in names
@@ -213,15 +224,16 @@ class OnLeaves:
         held = [entries(flat, getattr(places[1], n), "updates", n) for n in names]
         ps, p_places = parameters_beside(flat, params, places[2])
         for i in acted:
-            g, p, adapter = flat.leaves[i], ps[i], adapter_of(flat.paths[i])
-            if adapter is not None:
-                adapted(self.rule, flat.paths[i], self.rule.update)
+            g, p, path = flat.leaves[i], ps[i], flat.paths[i]
+            kind = Kind(view_of(call.marks and call.marks[i]), adapter_of(path))
+            if kind.adapter is not None:
+                adapted(self.rule, path, self.rule.update)
             slots = [column[i] for column in columns]
-            said = everywhere.of_leaf(flat.paths[i])
+            said = everywhere.of_leaf(path)
             if self.rule.scope is not Scope.ENTRYWISE:
-                check_spread(self.rule.scope, said, flat.paths[i], g, p)
-            if names and self.expected(adapter, _type(g), said) != forms_of(slots):
-                made = self._made(adapter, _type(g), said)
+                check_spread(self.rule.scope, said, path, g, p)
+            if names and self.expected(kind, _type(g), said) != forms_of(slots):
+                made = self._made(kind, _type(g), said)
                 for name, slot in zip(names, slots, strict=True):
                     check_slot(flat, i, name, slot, getattr(made, name))
             p_place = p_places[i] if self.rule.takes_params else None
@@ -229,19 +241,24 @@ class OnLeaves:
             inputs, structure = jax.tree.flatten(operands)
             how = How(structure, (out_dtype(g, p),), state_type, said)
             outputs = inputs if p_place is None else inputs[:-1]
-            name = f"updates{keystr(flat.paths[i])}"
-            small, program = not has_more(g, LARGE), program_for(adapter)
+            name = f"updates{keystr(path)}"
+            small, program = not has_more(g, LARGE), program_for(kind)
             work.append(Work(name, program, how, inputs, outputs, small))
-        return _plan(call, work, state_type, rates)
+        return planned(call, work, state_type, rates)
 
-    def _expected(self, adapter: Any, like: jax.ShapeDtypeStruct, said: Spread) -> Any:
-        made = self._made(adapter, like, said)
+    def _expected(self, kind: Kind, like: jax.ShapeDtypeStruct, said: Spread) -> Any:
+        made = self._made(kind, like, said)
         return forms_of([getattr(made, name) for name in slots_of(type(made))])
 
-    def _made(self, adapter: Any, like: jax.ShapeDtypeStruct, said: Spread) -> State:
-        made = adapter(self.rule, self.rule.init) if adapter else self.rule.init
+    def _made(self, kind: Kind, like: jax.ShapeDtypeStruct, said: Spread) -> State:
+        made = self._init(kind.view)
+        made = kind.adapter(self.rule, made) if kind.adapter else made
         with spread_as(said):  # by a function of its own, as JAX remembers others
             return jax.eval_shape(functools.partial(made), like)
+
+    def _init(self, mark: Any) -> Callable[..., Any]:
+        view = view_of(mark)
+        return self.rule.init if view is None else view.init(self.rule.init)
 
 
 class OnTrees:
@@ -317,31 +334,7 @@ class OnTrees:
                 check_spread(self.rule.scope, everywhere, path, g, p)
         how = How(structure, dtypes, state_type, everywhere)
         work = Work("updates", on_tree, how, inputs, outputs, in_common=False)
-        return _plan(call, [work], state_type, {})
-
-
-def _program(body: Body, adapter: Any) -> Act:
-    """What acts on leaves of a kind, compiled once for each of their types."""
-
-    def on_leaf(how: How, arrays: list[jax.Array], common: Any) -> list[jax.Array]:
-        one = functools.partial(act, body, how)
-        f = one if adapter is None else adapter(body, one)
-        return f(arrays, common)
-
-    on_leaf.__name__ = body.name
-    return jax.jit(on_leaf, static_argnums=0)
-
-
-_shared_program = functools.lru_cache(maxsize=REMEMBERED)(_program)
-
-
-def _plan(
-    call: Call, work: list[Work], state_type: Any, rates: Mapping[str, jax.Array]
-) -> Plan:
-    updates, state, _ = call.trees(range(len(call.leaves)))
-    counts = "count" in state_type._fields and not issubclass(state_type, NoState)
-    count = state.count if counts else None
-    return Plan(work, jax.tree.structure((updates, state)), count, rates)
+        return planned(call, [work], state_type, {})
 
 
 def _column(role: Role, slot: PyTree, reference: Flat) -> list[Any] | None:

@@ -1,10 +1,11 @@
 """A rule: a pair on one array, or on one tree, and the numbers that it is made with."""
 
+import copy
 import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,16 @@ from gradtx.values.likeness import likeness
 Hypers = Mapping[str, Any]  # by name: numbers, arrays, schedules
 
 
+class View(Protocol):
+    """How a rule on one array acts on a leaf of another layout. It is hashable."""
+
+    def init(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """From the `init` of a rule to one for the leaf."""
+
+    def update(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """From the `update` of a rule to one for the leaf."""
+
+
 class Body:
     """What of a rule is compiled; equal where rules do the same to arrays."""
 
@@ -44,7 +55,15 @@ class Body:
         alike = likeness(self.update)
         self.is_plain = alike is not None  # so that it may be remembered
         numbers = tuple((n, type(c), c) for n, c in constants.items())
-        self._key = alike or self.update, self.scope, self.has_eps, numbers
+        self._key: Any = alike or self.update, self.scope, self.has_eps, numbers
+
+    def seen(self, view: "View | None") -> "Body":
+        """The same for leaves of another layout than the rule is written for."""
+        if view is None:
+            return self
+        body = copy.copy(self)
+        body.update, body._key = view.update(self.update), (*self._key, view)
+        return body
 
     def squarable(self, g: jax.Array, infinite: bool) -> jax.Array:
         """A gradient whose squares may be kept, and added up where the rule does so."""

@@ -14,7 +14,7 @@ from gradtx.core.checks import check_answer, check_same, is_left_out
 from gradtx.core.pair import Pair, Scope, State
 from gradtx.core.precision import dtype_within, narrow
 from gradtx.core.roles import ZERO, Role, is_slot, roles_of, slots_of
-from gradtx.core.rule import Body, Rule
+from gradtx.core.rule import Body, Rule, View
 from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
 from gradtx.numerics.dtypes import are_in, in_dtype, is_float0
 from gradtx.numerics.shards import NOWHERE, Spread, spread, spread_as
@@ -26,7 +26,8 @@ from gradtx.values import Misfit, Value
 from gradtx.values.errors import explain
 
 Words = Mapping[str, Any]  # extra arguments of `update`, by name
-Marks = tuple[bool, ...] | None  # which leaves of the updates are acted on; None: all
+# Which leaves of the updates are acted on, and how each is seen; None: all.
+Marks = tuple[Any, ...] | None
 Place = int  # of a leaf, among the leaves of a call
 NO_WORDS: Words = {}
 # Plans of a rule, and programs of all. A training run has one or two plans; a host that
@@ -57,6 +58,18 @@ class How(NamedTuple):
     dtypes: tuple[DTypeLike, ...]  # of the updates
     state_type: Any
     spread: Spread  # over the devices
+
+
+class Kind(NamedTuple):
+    """What a leaf is to a rule, if not the one array that it is written for."""
+
+    view: View | None
+    adapter: Any
+
+
+def view_of(mark: Any) -> View | None:
+    """What the mark of a leaf says about its layout; of a mask, nothing."""
+    return None if mark is None or isinstance(mark, bool) else mark
 
 
 class Work(NamedTuple):
@@ -182,6 +195,30 @@ def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
         *us,
         *(in_dtype(as_array(x), o.dtype) for x, o in zip(news[n:], olds, strict=True)),
     ]
+
+
+def program(body: Body, adapter: Any) -> Act:
+    """What acts on leaves of a kind, compiled once for each of their types."""
+
+    def on_leaf(how: How, arrays: list[jax.Array], common: Any) -> list[jax.Array]:
+        one = functools.partial(act, body, how)
+        f = one if adapter is None else adapter(body, one)
+        return f(arrays, common)
+
+    on_leaf.__name__ = body.name
+    return jax.jit(on_leaf, static_argnums=0)
+
+
+shared_program = functools.lru_cache(maxsize=REMEMBERED)(program)
+
+
+def planned(
+    call: Call, work: list[Work], state_type: Any, rates: Mapping[str, jax.Array]
+) -> Plan:
+    updates, state, _ = call.trees(range(len(call.leaves)))
+    counts = "count" in state_type._fields and not issubclass(state_type, NoState)
+    count = state.count if counts else None
+    return Plan(work, jax.tree.structure((updates, state)), count, rates)
 
 
 def with_count(state_type: Any, slots: Mapping[str, Any], count: Any = None) -> State:

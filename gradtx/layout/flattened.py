@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec, reshard
 
 from gradtx.core import (
     GradientTransformation,
@@ -20,6 +19,7 @@ from gradtx.core import (
 )
 from gradtx.core.precision import narrow, out_dtype
 from gradtx.numerics import promote
+from gradtx.numerics.shards import gathered, placed_as
 from gradtx.trees import Flat, Leaf, PyTree
 from gradtx.trees.checks import check_leaf, check_leaves
 
@@ -111,7 +111,7 @@ def _places(leaves: Sequence[Leaf]) -> Mapping[str, list[int]]:
 def _joined(leaves: Sequence[Leaf], places: Mapping[str, list[int]]) -> Any:
     def vector(indices: list[int]) -> jax.Array:
         dtype = promote(*(leaves[i].dtype for i in indices))
-        parts = [_on_every_device(leaves[i]).ravel() for i in indices]
+        parts = [gathered(leaves[i]).ravel() for i in indices]
         return jnp.concatenate([x.astype(dtype) for x in parts])
 
     if not places:  # the transformation inside is given an empty vector
@@ -128,18 +128,5 @@ def _split(
         vector = out[name] if len(places) > 1 else out
         ends = np.cumsum([like[i].size for i in indices])
         for i, piece in zip(indices, jnp.split(vector, ends[:-1]), strict=True):
-            leaves[i] = _placed_as(like[i], piece.reshape(like[i].shape))
+            leaves[i] = placed_as(like[i], piece.reshape(like[i].shape))
     return leaves
-
-
-# A vector of leaves that lie on axes of an explicit mesh has no place on one of them.
-def _on_every_device(x: Any) -> Any:
-    return reshard(x, PartitionSpec()) if _is_spread(x) else x
-
-
-def _placed_as(like: Any, x: Any) -> Any:
-    return reshard(x, jax.typeof(like).sharding) if _is_spread(like) else x
-
-
-def _is_spread(x: Any) -> bool:
-    return any(axis is not None for axis in jax.typeof(x).sharding.spec)

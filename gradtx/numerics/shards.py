@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec, reshard
 
 from gradtx.values import Misfit
 
@@ -144,3 +145,17 @@ def _size(name: str) -> int:
         return int(jax.lax.axis_size(name))
     except NameError:  # outside of `jax.shard_map` leaves are whole
         return 1
+
+
+def gathered(x: Any) -> Any:
+    """x on every device, if it lies on axes of an explicit mesh."""
+    return reshard(x, PartitionSpec()) if _is_placed(x) else x
+
+
+def placed_as(like: Any, x: Any) -> Any:
+    """x on the axes of an explicit mesh that another array lies on."""
+    return reshard(x, jax.typeof(like).sharding) if _is_placed(like) else x
+
+
+def _is_placed(x: Any) -> bool:
+    return any(axis is not None for axis in jax.typeof(x).sharding.spec)

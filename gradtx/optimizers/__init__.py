@@ -57,6 +57,10 @@ from gradtx.optimizers.fromage import fromage
 from gradtx.optimizers.hyperball import hyperball
 from gradtx.optimizers.adamp import adamp, sgdp
 
+# Matrices
+from gradtx.optimizers.muon import muon, scale_by_muon
+from gradtx.optimizers.soap import soap
+
 # Step sizes that are found
 from gradtx.optimizers.polyak import polyak_sgd
 from gradtx.optimizers.dog import dog, dowg
@@ -141,6 +145,10 @@ __all__ = [
     "hyperball",
     "adamp",
     "sgdp",
+    # Matrices
+    "muon",
+    "scale_by_muon",
+    "soap",
     # Step sizes that are found
     "polyak_sgd",
     "dog",

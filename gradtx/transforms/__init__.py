@@ -196,6 +196,20 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = shown_too(__name__, "gradtx.places.transforms")
 
+# Matrices
+from gradtx.transforms.decay_stepped import (
+    DecayStepState as DecayStepState,
+    decay_stepped_weights as decay_stepped_weights,
+)
+from gradtx.transforms.polar import (
+    NormalizeRowsState as NormalizeRowsState,
+    ScaleByFanState as ScaleByFanState,
+    ScaleByPolarState as ScaleByPolarState,
+    normalize_rows as normalize_rows,
+    scale_by_fan,
+    scale_by_polar,
+)
+
 __all__ = [
     # Multiplying, adding up, clipping
     "ScaleByScheduleState",
@@ -222,6 +236,9 @@ __all__ = [
     "zero_nans",
     "AddNoiseState",
     "add_noise",
+    # Matrices
+    "scale_by_fan",
+    "scale_by_polar",
     # Signs
     "scale_by_sign",
     "ScaleByLionState",

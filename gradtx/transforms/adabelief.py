@@ -13,7 +13,7 @@ from gradtx.core import (
     transformation,
 )
 from gradtx.numerics import abs_sq, debias, lerp, over_root
-from gradtx.transforms.adam import mean_ahead
+from gradtx.transforms.momentum import mean_ahead
 from gradtx.values import Decay, NonNegative
 
 

@@ -14,7 +14,9 @@ from gradtx.core import (
     transformation,
 )
 from gradtx.numerics import abs_sq, debias, lerp, over_root
+from gradtx.numerics.arithmetic import EpsPlace
 from gradtx.second_moment import SecondMoment, full
+from gradtx.transforms.momentum import mean_ahead
 from gradtx.values import Decay, DType, NonNegative, one_of
 
 LookAhead = Annotated[str, one_of("optax", "timm")]
@@ -37,6 +39,7 @@ def scale_by_adam(
     nesterov: bool = False,
     look_ahead: LookAhead = "optax",
     second_moment: SecondMoment | None = None,
+    eps_place: EpsPlace = "outside",
 ) -> Pair:
     """Divide the mean gradient by its root mean square, both debiased: Adam.
 
@@ -54,6 +57,8 @@ def scale_by_adam(
       mu_dtype: the dtype in which m is kept; the parameters' by default, >= float32.
       nesterov: whether to look ahead.
       look_ahead: whose debiasing of it: "optax" or "timm".
+      eps_place: "uncorrected", (√r + ε) / √(1 − β₂ᵗ) for √r̂ + ε; or another place of
+        `over_root`.
       second_moment: how r is kept, such as `rank_one()`; by default `full()`.
 
     Equals:
@@ -69,15 +74,10 @@ def scale_by_adam(
         mu = lerp(s.mu, g, b1)
         r, nu = estimator.update(s.nu, abs_sq(g), b2, 1 - b2)
         mean = mean_ahead(mu, g, b1, c1, c1_next) if nesterov else mu / c1
-        u = over_root(mean, r, eps, eps_root=eps_root, correction=c2)
+        u = over_root(mean, r, eps, place=eps_place, correction=c2, eps_root=eps_root)
         return u, s._replace(mu=mu, nu=nu)
 
     init = slots(ScaleByAdamState, mu=mu_dtype, nu=estimator)
     lift = leafwise if estimator.is_shared else entrywise
     c1_next = debias(b1, ahead=1 if look_ahead == "optax" else 0)
     return lift(init, update, c1=debias(b1), c2=debias(b2), c1_next=c1_next)
-
-
-def mean_ahead(mu, g, b1, c1, c1_next):
-    """The next mean gradient if the gradient stayed, each part debiased by itself."""
-    return b1 * mu / c1_next + (1 - b1) * g / c1

@@ -74,26 +74,44 @@ def momentum_if_any(
 
 @transformation
 def ema(
-    decay: Decay, debias: bool = True, accumulator_dtype: DType | None = None
+    decay: Decay,
+    debias: bool = True,
+    accumulator_dtype: DType | None = None,
+    *,
+    nesterov: bool = False,
 ) -> Pair:
     """The mean of recent updates: m_t = β m_{t−1} + (1 − β) g_t, and u_t = m_t.
 
     Debiased, u_t = m_t / (1 − βᵗ), as m_0 = 0. Without, u is 1 − β times the velocity
-    of `trace(β)`.
+    of `trace(β)`. With Nesterov's look-ahead, u_t = β m_t + (1 − β) g_t, with the same
+    β as in m_t; debiased, β m_t / (1 − βᵗ⁺¹) + (1 − β) g_t / (1 − βᵗ).
 
     Args:
       decay: β in [0, 1).
       debias: whether to divide by 1 − βᵗ.
       accumulator_dtype: the dtype of m; the parameters' by default, >= float32.
+      nesterov: whether to look ahead.
 
     Equals:
-      Optax's.
+      Optax's, which does not look ahead.
     """
 
-    def update(g, s, *, decay, correction):
+    def update(g, s, *, decay, weight, weight_next):
         m = lerp(s.ema, g, decay)
-        return m / correction if debias else m, s._replace(ema=m)
+        ahead = mean_ahead(m, g, decay, weight, weight_next)
+        return ahead if nesterov else m / weight, s._replace(ema=m)
+
+    def weight(ahead: int) -> Any:
+        return total_weight(decay, ahead) if debias else 1.0
 
     return entrywise(
-        slots(EmaState, ema=accumulator_dtype), update, correction=total_weight(decay)
+        slots(EmaState, ema=accumulator_dtype),
+        update,
+        weight=weight(0),
+        weight_next=weight(1),
     )
+
+
+def mean_ahead(mu, g, b1, c1, c1_next):
+    """The next mean gradient if the gradient stayed, each part debiased by itself."""
+    return b1 * mu / c1_next + (1 - b1) * g / c1

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from gradtx.core import Pair, entrywise, resolve, slots, transformation
 from gradtx.numerics import abs_sq, debias, divide, lerp, over_root, sqrt
 from gradtx.numerics.arithmetic import EpsPlace
-from gradtx.transforms.adam import ScaleByAdamState, mean_ahead
+from gradtx.transforms.adam import ScaleByAdamState
+from gradtx.transforms.momentum import mean_ahead
 from gradtx.values import Decay, Hyper, NonNegative, is_number
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from gradtx.values.arguments import is_number
 from gradtx.values.errors import Misfit, naming, shortened
-from gradtx.values.text import ROOMS, brief, is_key
+from gradtx.values.text import ROOMS, brief, is_key, source_name
 from gradtx.values.value import Value
 
 LONGEST = 100_000  # characters: what is read of a file that is not what it should be
@@ -76,13 +76,18 @@ def public_names() -> dict[str, Any]:
     them."""
     gradtx = importlib.import_module("gradtx")
     found = {name: getattr(gradtx, name) for name in gradtx.__all__}
-    for room in ROOMS:
-        module = importlib.import_module(room)
-        short = room.removeprefix("gradtx.")
-        found |= {f"{short}.{name}": getattr(module, name) for name in module.__all__}
     found = {name: item for name, item in found.items() if callable(item)}
+    for room in ROOMS:
+        items = vars(importlib.import_module(f"gradtx.{room}")).values()
+        theirs = [x for x in items if callable(x) and _is_of(room, x)]
+        found |= {source_name(x): x for x in theirs}
     plain = {"jnp.array": jnp.array, "np.array": np.array, "float": float}
     return found | plain | {"re.compile": re.compile}
+
+
+def _is_of(room: str, item: Any) -> bool:
+    home = f"{getattr(item, '__module__', '')}."
+    return home.startswith(f"gradtx.{room}.") and item.__name__[0] != "_"
 
 
 def makes_values(item: Any) -> bool:

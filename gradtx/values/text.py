@@ -1,5 +1,6 @@
 """Values as source text: what `repr` and error messages show."""
 
+import sys
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +13,17 @@ from gradtx.values.errors import shortened
 FEW = 20  # entries of an array that are listed; of more, only their type is shown
 SHORT = 300  # characters of one value in a message
 
-# Rooms whose names are not at the top: a name prints as `second_moment.rank_one`.
+# Rooms with names that do not stand at the top: one prints as `second_moment.rank_one`.
 ROOMS = (
-    "gradtx.aggregation",
-    "gradtx.merges",
-    "gradtx.projections",
-    "gradtx.second_moment",
+    "aggregation",
+    "layout",
+    "matrix",
+    "merges",
+    "optimizers",
+    "projections",
+    "second_moment",
+    "transforms",
+    "wrappers",
 )
 
 
@@ -64,9 +70,12 @@ def show_given(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> s
 
 def source_name(function: Any) -> str:
     """The name by which a public function is reached from `gradtx`."""
-    room = getattr(function, "__module__", "")
-    prefix = f"{room.removeprefix('gradtx.')}." if room in ROOMS else ""
-    return f"{prefix}{function.__name__}"
+    package, _, place = getattr(function, "__module__", "").partition(".")
+    name = function.__name__
+    # At the top are most; a few stand in their room alone.
+    if package != "gradtx" or name in vars(sys.modules[package]).get("__all__", name):
+        return name
+    return f"{place.partition('.')[0]}.{name}"
 
 
 def _pieces(value: Any) -> list[Any]:

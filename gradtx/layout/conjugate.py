@@ -1,0 +1,337 @@
+"""A transformation in other coordinates: Q u(Qᵀ g)."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core import (
+    GradientTransformation,
+    OptState,
+    Pair,
+    Params,
+    Updates,
+    around_one,
+    inner_pair,
+    rounded,
+    transformation,
+)
+from gradtx.core.pair import Scope
+from gradtx.core.roles import Basis, Factor, Role, Slot, is_slot
+from gradtx.core.wrap import run_if
+from gradtx.inspection.map_params import slots_in
+from gradtx.matrix import dense, mapped
+from gradtx.numerics import safe_increment, wide_dtype, widen
+from gradtx.numerics.shards import gathered, placed_as
+from gradtx.numerics.xla import either
+from gradtx.trees import Flat, PyTree, keystr
+from gradtx.trees.boxes import entries
+from gradtx.trees.checks import check_leaves, parameters_beside
+from gradtx.trees.matrix_axes import AxesSelector, Matrices, matrix_axes
+from gradtx.values import Misfit, Value, recorded
+from gradtx.values.arguments import instance_of
+
+
+class Coordinates(NamedTuple):
+    """What a view's factory returns: functions of one matrix of m rows and n columns.
+
+    `init(x)` makes what is learned of the gradients of a matrix like x, and the basis.
+    `learn(factor, g)` learns from a gradient. `first(factor)` and `refresh(factor,
+    basis)` give a basis, and `refresh` also what `carry` needs. `into(basis, x)` and
+    `back(basis, x)` go to the new coordinates and come back. `carry(role, change, x)`
+    takes an array of a state from the old basis to the new; `roles` are those that it
+    can carry. `every` is the number of steps between two refreshes; `seeds`, whether
+    the first gradient only makes the first basis; and `learns_first`, whether a
+    gradient is learned from, and the basis refreshed, before it is used.
+    """
+
+    init: Callable[[jax.Array], tuple[Any, Any]]
+    learn: Callable[[Any, jax.Array], Any]
+    first: Callable[[Any], Any]
+    refresh: Callable[[Any, Any], tuple[Any, Any]]
+    into: Callable[[Any, jax.Array], jax.Array]
+    back: Callable[[Any, jax.Array], jax.Array]
+    carry: Callable[[Role, Any, jax.Array], jax.Array]
+    roles: frozenset[Role]
+    every: int
+    seeds: bool
+    learns_first: bool
+
+
+class View(Value):
+    """Other coordinates for matrices, as a value: how they are made, and learn.
+
+    It prints as the call that made it, compares, hashes and pickles.
+    """
+
+    __slots__ = ()
+
+    @property
+    def coordinates(self) -> Coordinates:
+        return self._made
+
+
+view = recorded(View)
+AView = Annotated[View, instance_of(View, "a view, such as eigenbasis()", "AView")]
+
+
+class ConjugateState(NamedTuple):
+    count: jax.Array  # updates so far
+    factors: Factor  # what each leaf's basis is made of
+    bases: Basis
+    inner_state: OptState  # in the coordinates of the bases
+
+
+@transformation
+def conjugate(
+    view: AView, inner: GradientTransformation, axes: AxesSelector = dense
+) -> Pair:
+    """Run a transformation in other coordinates, and come back: u = Q inner(Qᵀ g).
+
+    Each matrix of a leaf has its own basis, which the view learns from its gradients.
+    When it changes, the state inside is carried along by the roles of its fields: a
+    mean turns with the basis, and a second moment as the view says. Parameters that
+    are given are turned too. Leaves without axes keep their coordinates.
+
+        soap = conjugate(eigenbasis(), scale_by_adam())
+
+    Args:
+      view: the coordinates, such as `eigenbasis()`.
+      inner: a gradient transformation. Its state is kept in the layout of the
+        parameters.
+      axes: which axes of each leaf are rows and columns (see `matrix`).
+
+    Raises:
+      TypeError, ValueError: if an argument is not as said; from `init`, if a field of
+        the state inside has a role that the view cannot carry, by its name, or by path,
+        if `axes` does not fit a leaf.
+    """
+    pair, turn = inner_pair(inner), view.coordinates
+
+    @functools.cache
+    def outline() -> tuple[list[Any], Any]:
+        slots, structure = slots_in(pair.init, "conjugate")
+        named = jax.tree_util.tree_leaves_with_path(
+            structure.unflatten(slots), is_leaf=is_slot
+        )
+        for path, slot in named:
+            if is_slot(slot) and slot.role not in {*turn.roles, *WITHOUT_BASIS}:
+                raise Misfit(
+                    f"state{keystr(path)} inside has the role {slot.role.value!r}, "
+                    f"which {view!r} cannot carry into another basis."
+                )
+        return slots, structure
+
+    def leaves_of(flat: Flat) -> list[Matrices | None]:
+        found = matrix_axes(axes, flat.unflatten(flat.leaves))
+        pairs = zip(flat.leaves, found, strict=True)
+        return [None if x is None or a is None else a.of(x.shape) for x, a in pairs]
+
+    def init(params: Params) -> ConjugateState:
+        flat, (slots, structure) = check_leaves("params", params), outline()
+        leaves, inner_state = leaves_of(flat), pair.init(params)
+        for path, slot, kept in _kept(slots, structure, inner_state, flat):
+            for leaf, entry in zip(leaves, kept, strict=True):
+                if leaf is not None and jnp.shape(entry) != leaf.shape:
+                    raise Misfit(
+                        f"state{path} inside keeps something else than a number for "
+                        f"each entry, as {slot.role.value!r}, which {view!r} cannot "
+                        "carry into another basis."
+                    )
+        made = [
+            (None, None) if leaf is None else _started(turn.init, leaf, p)
+            for leaf, p in zip(leaves, flat.leaves, strict=True)
+        ]
+        factors, bases = (flat.unflatten([x[k] for x in made]) for k in (0, 1))
+        return ConjugateState(jnp.zeros((), jnp.int32), factors, bases, inner_state)
+
+    def update(
+        updates: Updates, state: ConjugateState, params: Params = None, **extra: Any
+    ) -> tuple[Updates, ConjugateState]:
+        flat = check_leaves("updates", updates)
+        leaves, at = leaves_of(flat), None
+        ps, _ = parameters_beside(flat, params, params)
+        factors = entries(flat, state.factors, "updates", "state.factors")
+        bases = entries(flat, state.bases, "updates", "state.bases")
+        acted = [i for i, leaf in enumerate(leaves) if leaf is not None]
+        for i, g in enumerate(flat.leaves):
+            if g is not None and _shapes(turn, leaves[i]) != _shapes_of(bases[i]):
+                raise Misfit(
+                    f"updates{keystr(flat.paths[i])} has shape {g.shape}, which is not "
+                    "that of the leaf whose basis is in the state."
+                )
+        inner_state = state.inner_state
+
+        def learn() -> None:
+            for i in acted:
+                factors[i] = _learned(turn.learn, leaves[i], factors[i], flat.leaves[i])
+
+        def refresh() -> Any:
+            slots, structure = outline()
+            due = state.count % turn.every == 0
+            found = list(_kept(slots, structure, inner_state, flat))
+            for i in acted:
+                roles = tuple(slot.role for _, slot, _ in found)
+                old = [kept[i] for _, _, kept in found]
+                bases[i], new = _refreshed(
+                    turn, leaves[i], roles, due, state.count, factors[i], bases[i], old
+                )
+                for (_, _, kept), x in zip(found, new, strict=True):
+                    kept[i] = x
+            return _put_back(slots, structure, inner_state, flat, found)
+
+        def turned(f: Any, xs: Sequence[Any]) -> PyTree:
+            return flat.unflatten(
+                [
+                    x if leaf is None or x is None else _turned(f, leaf, basis, x)
+                    for leaf, basis, x in zip(leaves, bases, xs, strict=True)
+                ]
+            )
+
+        if turn.learns_first:
+            learn()
+            inner_state = refresh()
+        inside = turned(turn.into, flat.leaves)
+        if params is not None:
+            at = turned(turn.into, ps)
+        if turn.seeds:  # the first gradient only makes the bases; x - x shows a NaN
+            out, inner_state = run_if(
+                state.count > 0,
+                pair,
+                inside,
+                inner_state,
+                at,
+                extra,
+                otherwise=jax.tree.map(lambda x: x - x, inside),
+            )
+        else:
+            out, inner_state = pair.update(inside, inner_state, at, **extra)
+        outs = flat.match(out, "updates", "the transformed updates")
+        out = rounded(turned(turn.back, outs), updates, params)
+        if not turn.learns_first:
+            learn()
+            inner_state = refresh()
+        return out, ConjugateState(
+            safe_increment(state.count),
+            flat.unflatten(factors),
+            flat.unflatten(bases),
+            inner_state,
+        )
+
+    return around_one(ConjugateState, init, update, inner, pair, scope=Scope.LEAFWISE)
+
+
+WITHOUT_BASIS = (Role.COUNT, Role.SCALAR)
+
+
+def _kept(
+    slots: Sequence[Any], structure: Any, state: PyTree, flat: Flat
+) -> Iterator[tuple[str, Slot, list[Any]]]:
+    """Of each field that turns with the basis: its path, its slot, and its entries."""
+    paths = jax.tree_util.tree_leaves_with_path(structure.unflatten(range(len(slots))))
+    found = structure.flatten_up_to(state)
+    for (path, _), slot, x in zip(paths, slots, found, strict=True):
+        if is_slot(slot) and slot.role not in WITHOUT_BASIS:
+            name = f"state{keystr(path)}"
+            yield keystr(path), slot, entries(flat, x, "updates", name)
+
+
+def _put_back(
+    slots: Sequence[Any], structure: Any, state: PyTree, flat: Flat, found: Any
+) -> PyTree:
+    news = iter(flat.unflatten(kept) for _, _, kept in found)
+    return structure.unflatten(
+        next(news) if is_slot(slot) and slot.role not in WITHOUT_BASIS else x
+        for slot, x in zip(slots, structure.flatten_up_to(state), strict=True)
+    )
+
+
+# Each is compiled once for leaves of one kind. The basis of a leaf, and what it is made
+# of, are tuples with an entry for each block of rows.
+_static = functools.partial(jax.jit, static_argnums=(0, 1))
+
+
+def _shapes_of(basis: Any) -> Any:
+    return jax.tree.map(jnp.shape, basis)
+
+
+@functools.lru_cache(maxsize=1024)
+def _shapes(turn: Coordinates, leaf: Matrices | None) -> Any:
+    if leaf is None:
+        return None
+    like = jax.ShapeDtypeStruct(leaf.shape, jnp.float32)
+    return _shapes_of(jax.eval_shape(lambda x: _started(turn.init, leaf, x)[1], like))
+
+
+def _apart(leaf: Matrices, x: jax.Array) -> list[jax.Array]:
+    x = gathered(x)
+    return leaf.apart(widen(x, wide_dtype(x.dtype)))
+
+
+def _started(init: Any, leaf: Matrices, p: jax.Array) -> tuple[Any, Any]:
+    made = [mapped(init, leaf)(x) for x in _apart(leaf, p)]
+    return tuple(zip(*made, strict=True))  # type: ignore[return-value]
+
+
+@_static
+def _learned(learn: Any, leaf: Matrices, factor: Any, g: jax.Array) -> Any:
+    pairs = zip(factor, _apart(leaf, g), strict=True)
+    return tuple(mapped(learn, leaf)(*pair) for pair in pairs)
+
+
+@_static
+def _turned(f: Any, leaf: Matrices, basis: Any, x: jax.Array) -> jax.Array:
+    pairs = zip(basis, _apart(leaf, x), strict=True)
+    return placed_as(x, leaf.together([mapped(f, leaf)(*pair) for pair in pairs]))
+
+
+def _refreshed(
+    turn: Coordinates,
+    leaf: Matrices,
+    roles: tuple[Role, ...],
+    due: jax.Array,
+    count: jax.Array,
+    factor: Any,
+    basis: Any,
+    slots: list[jax.Array],
+) -> tuple[Any, list[jax.Array]]:
+    """The basis and the slots of a leaf, which are new ones where it is time."""
+
+    def begun() -> Any:
+        return _first(turn.first, leaf, factor), slots
+
+    def again() -> Any:
+        return _again(turn, (leaf, roles), factor, basis, slots)
+
+    def anew() -> Any:
+        return either(count == 0, begun, again)
+
+    return either(due, anew, lambda: (basis, slots))
+
+
+@_static
+def _first(first: Any, leaf: Matrices, factor: Any) -> Any:
+    return tuple(mapped(first, leaf)(f) for f in factor)
+
+
+@_static
+def _again(
+    turn: Coordinates,
+    kind: tuple[Matrices, tuple[Role, ...]],
+    factor: Any,
+    basis: Any,
+    slots: list[jax.Array],
+) -> tuple[Any, list[jax.Array]]:
+    leaf, roles = kind
+    made = [
+        mapped(turn.refresh, leaf)(*both) for both in zip(factor, basis, strict=True)
+    ]
+    news = []
+    for role, x in zip(roles, slots, strict=True):
+        carry = mapped(functools.partial(turn.carry, role), leaf)
+        pairs = zip(made, _apart(leaf, x), strict=True)
+        new = leaf.together([carry(change, y) for (_, change), y in pairs])
+        news.append(placed_as(x, new.astype(x.dtype)))
+    return tuple(b for b, _ in made), news

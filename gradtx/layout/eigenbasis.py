@@ -1,0 +1,164 @@
+"""The eigenbasis of a matrix's gradients, as coordinates for `conjugate`."""
+
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.roles import Role
+from gradtx.layout.conjugate import Coordinates, view
+from gradtx.numerics import lerp, wide_dtype
+from gradtx.numerics.arithmetic import squarable
+from gradtx.values import Steps
+from gradtx.values.arguments import FractionConstant, one_of
+
+Squares = Annotated[
+    str, one_of("by order", "by squares", "as they are", name="Squares")
+]
+Sides = Annotated[str, one_of("both", "shorter", name="Sides")]
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+class Change(NamedTuple):
+    """From one basis of a side to the next."""
+
+    turn: jax.Array  # Qᵀ_new Q_old
+    order: jax.Array  # of the columns before they were turned
+
+
+@view
+def eigenbasis(
+    decay: FractionConstant = 0.95,
+    every: Steps = 10,
+    *,
+    sides: Sides = "both",
+    squares: Squares = "by order",
+    seeds: bool = True,
+    learns_first: bool = False,
+    max_size: Steps = 10_000,
+) -> Coordinates:
+    """The eigenvectors of the mean of G Gᵀ and of Gᵀ G: the basis of Shampoo and SOAP.
+
+    L ← βL + (1 − β) G Gᵀ and R ← βR + (1 − β) Gᵀ G; in the new coordinates G is
+    Q_Lᵀ G Q_R. The first bases are the eigenvectors by falling eigenvalues. Then, every
+    k steps, the columns are put in the order of falling diag(Qᵀ L Q), and Q becomes the
+    orthonormal factor of L Q: a step of power iteration. They are in float32 or better,
+    and are taken for constants when an update is differentiated.
+
+    Args:
+      decay: β in [0, 1).
+      every: k, a whole number >= 1.
+      sides: "both", or only the "shorter" one.
+      squares: how a second moment is carried: "by order", its rows and columns are
+        ordered as those of the basis; "by squares", through the squared rotation; or
+        "as they are".
+      seeds: whether the first gradient only makes the first bases, and the step is 0.
+      learns_first: whether L, R and the bases learn of a gradient before it is used.
+      max_size: a longer axis keeps its coordinates.
+
+    Equals:
+      The authors' code of SOAP. HeavyBall: `squares="by squares"` or "as they are", and
+      a debiased β; NVIDIA: `learns_first=True, seeds=False, squares="as they are"`.
+
+    References:
+      Gupta et al., 2018, arXiv:1802.09568; Vyas et al., 2024, arXiv:2409.11321.
+    """
+
+    def is_kept(shape: tuple[int, ...], side: int) -> bool:
+        size, other = shape[-2 + side], shape[-1 - side]
+        chosen = sides == "both" or size < other or (size == other and side == 0)
+        return size <= max_size and chosen
+
+    def init(x):
+        kept = [is_kept(x.shape, side) for side in (0, 1)]
+        dtype = wide_dtype(x.dtype)
+        sizes = x.shape[-2:]
+        factor = tuple(
+            jnp.zeros((n, n), dtype) if k else ()
+            for n, k in zip(sizes, kept, strict=True)
+        )
+        basis = tuple(
+            jnp.eye(n, dtype=dtype) if k else ()
+            for n, k in zip(sizes, kept, strict=True)
+        )
+        return factor, basis
+
+    def learn(factor, g):
+        g = squarable(jax.lax.stop_gradient(g))
+        grams = (lambda: _product(g, _adjoint(g))), (lambda: _product(_adjoint(g), g))
+        return tuple(
+            lerp(f, gram(), decay) if _is_there(f) else f
+            for f, gram in zip(factor, grams, strict=True)
+        )
+
+    def first(factor):
+        return tuple(_eigenvectors(f) if _is_there(f) else f for f in factor)
+
+    def refresh(factor, basis):
+        done = [
+            _power_step(f, q) if _is_there(f) else (q, ())
+            for f, q in zip(factor, basis, strict=True)
+        ]
+        return tuple(q for q, _ in done), tuple(change for _, change in done)
+
+    def into(basis, x):
+        left, right = basis
+        x = _product(_adjoint(left), x) if _is_there(left) else x
+        return _product(x, right) if _is_there(right) else x
+
+    def back(basis, x):
+        left, right = basis
+        x = _product(left, x) if _is_there(left) else x
+        return _product(x, _adjoint(right)) if _is_there(right) else x
+
+    def carry(role, change, x):
+        left, right = change
+        if role is Role.SQUARE and squares == "as they are":
+            return x
+        if role is Role.SQUARE and squares == "by order":
+            x = x[left.order] if left else x
+            return x[:, right.order] if right else x
+        if role is Role.SQUARE:
+            x = _product(jnp.abs(left.turn) ** 2, x) if left else x
+            return _product(x, jnp.abs(right.turn.T) ** 2) if right else x
+        x = _product(left.turn, x) if left else x
+        return _product(x, _adjoint(right.turn)) if right else x
+
+    return Coordinates(
+        init,
+        learn,
+        first,
+        refresh,
+        into,
+        back,
+        carry,
+        roles=frozenset({Role.MEAN, Role.SQUARE, Role.POINT}),
+        every=every,
+        seeds=seeds,
+        learns_first=learns_first,
+    )
+
+
+def _is_there(x: Any) -> bool:
+    return not isinstance(x, tuple)
+
+
+def _eigenvectors(gram: jax.Array) -> jax.Array:
+    """By falling eigenvalues."""
+    tiny = 1e-30 * jnp.eye(gram.shape[-1], dtype=gram.dtype)
+    return jnp.linalg.eigh(gram + tiny)[1][:, ::-1]
+
+
+def _power_step(gram: jax.Array, q: jax.Array) -> tuple[jax.Array, Change]:
+    image = _product(gram, q)
+    order = jnp.argsort(-jnp.sum((q.conj() * image).real, axis=0))
+    new = jnp.linalg.qr(image[:, order])[0]
+    return new, Change(_product(_adjoint(new), q), order)
+
+
+def _product(x: jax.Array, y: jax.Array) -> jax.Array:
+    return jnp.matmul(x, y, precision=HIGHEST)
+
+
+def _adjoint(x: jax.Array) -> jax.Array:
+    return x.mT.conj()

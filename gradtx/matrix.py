@@ -1,0 +1,289 @@
+"""Rules for matrices, and the labels that say where the matrices of a leaf lie.
+
+`Axes(rows, columns)` labels one leaf. `dense` is a function of `(path, leaf)` that
+labels kernels (in, out); `flax`, `haiku` and `torch` label those of a library,
+convolutions and attention too, and `scanned(flax)` those of layers that are stacked
+along a first axis. A leaf without a label is no matrix: a rule on matrices
+passes it through, and optimizers such as `muon` and `soap` give it to AdamW. By default
+these are leaves of fewer than two axes, depthwise kernels, and embeddings and heads,
+which are told by a part of their path that `AUXILIARY` matches.
+"""
+
+import fnmatch
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.lift import leafwise
+from gradtx.core.pair import Pair
+from gradtx.core.roles import Role, roles_of, slots_of
+from gradtx.numerics.shards import gathered, placed_as
+from gradtx.trees import PyTree
+from gradtx.trees.flat import flatten
+from gradtx.trees.matrix_axes import (
+    Axes,
+    AxesSelector,
+    Matrices,
+    MatrixAxes,
+    matrix_axes,
+)
+from gradtx.trees.select import only, selector
+
+__all__ = [
+    "AUXILIARY",
+    "Axes",
+    "by_axes",
+    "dense",
+    "flax",
+    "haiku",
+    "matrixwise",
+    "scanned",
+    "torch",
+]
+
+# Globs of the parts of a path, in lower case: embeddings, and the layer of the outputs.
+AUXILIARY = (
+    "embed*",
+    "*embedding",
+    "*embeddings",
+    "*embedder",
+    "wte",
+    "wpe",
+    "unembed*",
+    "head",
+    "heads",
+    "lm_head",
+    "output_head",
+    "logits",
+    "*_logits",
+)
+
+# An array of these roles that has the shape of its matrix is laid out as the parameter.
+LAID_OUT = {Role.MEAN, Role.SQUARE, Role.POINT, Role.SCALE, Role.OTHER}
+
+
+def is_auxiliary(path: Any) -> bool:
+    """Whether a part of a path says that a leaf is an embedding or a head."""
+    parts = jax.tree_util.keystr(path, simple=True, separator="/").lower().split("/")
+    return any(fnmatch.fnmatchcase(part, glob) for part in parts for glob in AUXILIARY)
+
+
+def dense(path: Any, leaf: Any) -> Any:
+    """The axes of kernels (in, out) that are no embeddings and no heads."""
+    is_dense = jnp.ndim(leaf) == 2 and not is_auxiliary(path)
+    return Axes(1, 0) if is_dense else None
+
+
+def flax(path: Any, leaf: Any) -> Any:
+    """The axes of the kernels of Flax, and of Haiku, whose last axis is fan-out.
+
+    `Dense` (in, out); `Conv` (*window, in, out); `DenseGeneral` of attention, by the
+    parts of its path: query, key and value (in, heads, size), out (heads, size, out).
+    Not of embeddings, heads, depthwise kernels and leaves of fewer than two axes.
+    """
+    shape = jnp.shape(leaf)
+    if len(shape) < 2 or is_auxiliary(path):
+        return None
+    if len(shape) == 3:
+        parts = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+        if {"query", "key", "value"} & {*parts}:
+            return Axes((1, 2), 0)
+        if "out" in parts:
+            return Axes(2, (0, 1))
+    if len(shape) > 2 and shape[-2] == 1:
+        return None
+    return Axes(-1, tuple(range(len(shape) - 1)))
+
+
+haiku = flax
+
+
+def torch(path: Any, leaf: Any) -> Any:
+    """The axes of the weights of PyTorch and Equinox, whose first axis is fan-out.
+
+    `Linear` (out, in); `Conv` (out, in, *window). Not of embeddings, heads, depthwise
+    kernels and leaves of fewer than two axes.
+    """
+    shape = jnp.shape(leaf)
+    if len(shape) < 2 or is_auxiliary(path) or (len(shape) > 2 and shape[1] == 1):
+        return None
+    if len(shape) > 2 and all(n == 1 for n in shape[1:]):
+        return None  # Equinox keeps the bias of a convolution so
+    return Axes(0, tuple(range(1, len(shape))))
+
+
+def scanned(preset: Any, layers: int = 1) -> Any:
+    """The axes that a preset gives one layer, for layers stacked along first axes.
+
+    Args:
+      preset: a function of `(path, leaf)`, such as `flax`.
+      layers: how many axes in front are those of a batch.
+    """
+
+    def label(path: Any, leaf: Any) -> Any:
+        shape = jnp.shape(leaf)
+        one = jax.ShapeDtypeStruct(shape[layers:], jnp.float32)
+        axes = preset(path, one)
+        return None if axes is None else axes.behind(len(one.shape), layers)
+
+    return label
+
+
+@selector
+def by_axes(axes: AxesSelector, matrix: Any, other: Any) -> Callable[[PyTree], PyTree]:
+    """Label the leaves that have matrix axes in one way, and the others in another.
+
+    Args:
+      axes: which axes are rows and columns, for each leaf.
+      matrix: the label of a leaf that has them.
+      other: the label of one that has none.
+    """
+
+    def select(params: PyTree) -> PyTree:
+        flat = flatten(params)
+        found = matrix_axes(axes, params)
+        labels = [other if said is None else matrix for said in found]
+        return only(flat, labels, [x is not None for x in flat.leaves])
+
+    return select
+
+
+def matrixwise(
+    init: Any,
+    update: Callable[..., Any],
+    /,
+    *,
+    axes: Any,
+    stacks: bool = False,
+    extra_args: Iterable[str] = (),
+    needs_params: bool | None = None,
+    **hypers: Any,
+) -> Pair:
+    """Lift a pair on one matrix, of m rows (fan-out) and n columns (fan-in).
+
+    Each leaf is taken apart into its matrices and put together again, so the rule sees
+    one matrix and never a batch. What it keeps in the shape of the matrix is kept in
+    the layout of the parameter; another array of a leaf that is a batch has the batch
+    in front.
+
+    Args:
+      init: from one matrix to a NamedTuple, or `slots(...)`, as for `entrywise`.
+      update: as for `entrywise`, on matrices.
+      axes: `Axes(rows, columns)` for all leaves; or a selector of them, as a function
+        of `(path, leaf)`. Leaves without, with None, pass through.
+      stacks: whether the rule takes a stack of matrices (batch, m, n) as it is; by
+        default it is mapped over the first axis.
+      extra_args, needs_params: as for `entrywise`.
+      **hypers: as for `entrywise`.
+
+    Raises:
+      TypeError: as for `entrywise`; from `init` and `update` of the pair, by path, if
+        what the selector gives is not `Axes`.
+      ValueError: from these, by path, if a leaf has no such axes.
+    """
+    return leafwise(
+        init,
+        update,
+        mask=_Matrices(axes, stacks),
+        extra_args=extra_args,
+        needs_params=needs_params,
+        **hypers,
+    )
+
+
+class _Matrices:
+    """What the lift asks about the leaves: how each is seen."""
+
+    def __init__(self, axes: Any, stacks: bool):
+        self.axes, self.stacks = axes, stacks
+
+    def views(self, params: PyTree) -> "list[_View | None]":
+        found = matrix_axes(self.axes, params)
+        return [None if axes is None else _View(axes, self.stacks) for axes in found]
+
+
+class _View:
+    """A rule on a matrix as one on a leaf of matrices."""
+
+    def __init__(self, axes: MatrixAxes, stacks: bool):
+        self.axes, self.stacks = axes, stacks
+
+    def __hash__(self) -> int:
+        return hash((self.axes, self.stacks))
+
+    def __eq__(self, other: object) -> bool:
+        mine = self.axes, self.stacks
+        return isinstance(other, _View) and mine == (other.axes, other.stacks)
+
+    def mapped(self, f: Callable[..., Any], leaf: Matrices) -> Callable[..., Any]:
+        return f if self.stacks else mapped(f, leaf)
+
+    def init(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        def init(p: jax.Array) -> Any:
+            leaf = self.axes.of(p.shape)
+            made = [self.mapped(f, leaf)(x) for x in leaf.apart(gathered(p))]
+            return _joined(leaf, p, made)
+
+        return init
+
+    def update(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        def update(g: jax.Array, state: Any, *p: jax.Array, **words: Any) -> Any:
+            leaf = self.axes.of(g.shape)
+            count = getattr(state, "count", None)
+            ps = [leaf.apart(gathered(x)) for x in p if x is not None]
+
+            def act(g: jax.Array, slots: Any, *p: jax.Array) -> Any:
+                new = slots._replace(count=count) if "count" in slots._fields else slots
+                given = p if p or not ps else (None,)
+                out, new = f(g, new, *given, **words)
+                return out, new._replace(count=()) if "count" in new._fields else new
+
+            gs = leaf.apart(gathered(g))
+            parts = zip(gs, _split(leaf, state), *ps, strict=True)
+            done = [self.mapped(act, leaf)(*part) for part in parts]
+            new = _joined(leaf, g, [new for _, new in done])
+            if count is not None:
+                new = new._replace(count=count)
+            return placed_as(g, leaf.together([out for out, _ in done])), new
+
+        return update
+
+
+def mapped(f: Callable[..., Any], leaf: Matrices) -> Callable[..., Any]:
+    """A function of a matrix, mapped over those along the first axis."""
+    return f if leaf.count is None else jax.vmap(f)
+
+
+def _joined(leaf: Matrices, like: jax.Array, states: Sequence[Any]) -> Any:
+    """The state of a leaf, of those of its blocks."""
+    fields = {}
+    for name, role in roles_of(type(states[0])).items():
+        parts = [getattr(state, name) for state in states]
+        many = () if leaf.count is None else (leaf.count,)
+        shapes = [(*many, *size) for size in leaf.sizes]
+        fits = [getattr(x, "shape", None) for x in parts] == shapes
+        if role in LAID_OUT and fits:
+            fields[name] = placed_as(like, leaf.together(parts))
+        elif name == "count" or len(parts) == 1:
+            fields[name] = parts[0]
+        else:
+            fields[name] = tuple(parts)
+    return type(states[0])(**fields)
+
+
+def _split(leaf: Matrices, state: Any) -> list[Any]:
+    """The states of the blocks of a leaf, of its own; without the count."""
+    roles, fields = roles_of(type(state)), dict[str, list[Any]]()
+    for name in slots_of(type(state)):
+        x = getattr(state, name)
+        if roles[name] in LAID_OUT and getattr(x, "shape", None) == leaf.shape:
+            fields[name] = leaf.apart(gathered(x))
+        else:
+            fields[name] = [x] if len(leaf.blocks) == 1 else list(x)
+    blank = {"count": ()} if "count" in roles else {}
+    return [
+        type(state)(**blank, **{n: xs[i] for n, xs in fields.items()})
+        for i in range(len(leaf.blocks))
+    ]

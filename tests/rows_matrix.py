@@ -1,0 +1,70 @@
+"""Rows of the catalogue: methods that take a weight for a matrix."""
+
+from row import Row
+
+import gradtx
+from gradtx import Axes
+
+ROWS = [
+    Row(gradtx.scale_by_polar, {"eps": 1e-7}, passes=True, amplifies=20),
+    Row(
+        gradtx.scale_by_polar,
+        {},
+        {"coefficients": "polar_express", "axes": Axes(0, 1), "dual_norm": True},
+        passes=True,
+        amplifies=20,
+    ),
+    Row(gradtx.scale_by_fan, {"scale": 0.5}, {"factor": "moonlight"}, passes=True),
+    Row(
+        gradtx.transforms.normalize_rows,
+        {"decay": 0.95, "eps": 1e-10},
+        {"axes": Axes(1, 0)},
+        passes=True,
+    ),
+    Row(gradtx.ema, {"decay": 0.9}, {"nesterov": True}),
+    Row(gradtx.scale_by_muon, {"beta": 0.95, "eps": 1e-8}, amplifies=20),
+    Row(
+        gradtx.muon,
+        {"learning_rate": 0.1, "weight_decay": 0.1},
+        {"consistent_rms": 0.2, "adam_learning_rate": 0.05},
+        needs_params=True,
+        amplifies=20,
+    ),
+    Row(
+        gradtx.conjugate,
+        parts=(gradtx.layout.eigenbasis(every=2), gradtx.scale_by_adam()),
+        cycle=2,
+        amplifies=20,
+    ),
+    Row(
+        gradtx.conjugate,
+        {},
+        {"axes": Axes(0, 1)},
+        cycle=2,
+        parts=(
+            gradtx.layout.eigenbasis(
+                every=2,
+                sides="shorter",
+                squares="by squares",
+                seeds=False,
+                learns_first=True,
+            ),
+            gradtx.scale_by_lion(),
+        ),
+        amplifies=20,
+    ),
+    Row(
+        gradtx.transforms.decay_stepped_weights,
+        {"learning_rate": 0.1, "weight_decay": 0.1},
+        {"start": 1},
+        needs_params=True,
+    ),
+    Row(
+        gradtx.soap,
+        {"weight_decay": 0.1},
+        {"learning_rate": 0.1, "every": 2},
+        needs_params=True,
+        cycle=2,
+        amplifies=20,
+    ),
+]
