@@ -377,6 +377,20 @@ def test_of_the_leaves_that_a_mask_selects():
     chex.assert_trees_all_close(new["b"], p["b"] + U["b"])
 
 
+def test_of_a_tree_that_is_spread_over_devices():
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("d",))
+    p = {"a": jnp.linspace(-1.0, 1.0, 8), "b": jnp.ones(4)}
+    tx, over = project(projection_l1_ball, scale=0.5), jax.sharding.PartitionSpec("d")
+    spread = gradtx.across(tx, "d")
+
+    def new(p):
+        return spread.update(p, spread.init(p), p)[0]
+
+    on_two = jax.jit(jax.shard_map(new, mesh=mesh, in_specs=over, out_specs=over))(p)
+    alone, _ = jax.jit(tx.update)(p, tx.init(p), p)
+    chex.assert_trees_all_close(on_two, alone, atol=1e-7)
+
+
 def test_arguments_may_be_schedules_and_arrays():
     tx = project(projection_linf_ball, scale=gradtx.linear_schedule(1.0, 0.0, 2))
     state, largest = tx.init(P), []
