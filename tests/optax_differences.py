@@ -213,6 +213,18 @@ CALLS = [
         "It is always equal to `count`.",
         "`state.count`",
     ),
+    Call(
+        "scale_by_distance_over_gradients",
+        {"param_dtype is None, there float32"},
+        "None is the parameter's own type, or float32 if that is narrower.",
+        "`param_dtype=jnp.float32`",
+    ),
+    Call(
+        "DifferentiallyPrivateAggregateState",
+        {"rng_key is no field"},
+        "The noise follows from the call's key and the count: no key to save.",
+        "the `key` of the call",
+    ),
 ]
 
 
@@ -371,7 +383,7 @@ def the_state_of_another(lib):
 )
 def anything_as_a_state(lib):
     with pytest.raises(TypeError, match="state"):
-        lib.scale(0.1).update(ONES, {})
+        lib.scale(0.1).update(ONES, ONES)
 
 
 @differs(
