@@ -15,6 +15,7 @@ from gradtx import (
     contrib,
     inspection,
     layout,
+    losses,
     merges,
     optimizers,
     regularizers,
@@ -47,6 +48,27 @@ from gradtx.core.transformation import (
 from gradtx.inspection import *
 from gradtx.interop import to_optax
 from gradtx.layout import *
+from gradtx.losses import (
+    convex_kl_divergence,
+    cosine_distance,
+    cosine_similarity,
+    ctc_loss,
+    ctc_loss_with_forward_probs,
+    generalized_kl_divergence,
+    hinge_loss,
+    huber_loss,
+    kl_divergence,
+    l2_loss,
+    log_cosh,
+    ntxent,
+    safe_softmax_cross_entropy,
+    sigmoid_binary_cross_entropy,
+    sigmoid_focal_loss,
+    smooth_labels,
+    softmax_cross_entropy,
+    softmax_cross_entropy_with_integer_labels,
+    squared_error,
+)
 from gradtx.numerics.arithmetic import (
     abs_sq,
     debias,
@@ -145,10 +167,31 @@ __all__ = [
     "safe_increment",
     "safe_norm",
     "safe_root_mean_squares",
+    # losses, of which Optax has these at its top
+    "convex_kl_divergence",
+    "cosine_distance",
+    "cosine_similarity",
+    "ctc_loss",
+    "ctc_loss_with_forward_probs",
+    "generalized_kl_divergence",
+    "hinge_loss",
+    "huber_loss",
+    "kl_divergence",
+    "l2_loss",
+    "log_cosh",
+    "ntxent",
+    "safe_softmax_cross_entropy",
+    "sigmoid_binary_cross_entropy",
+    "sigmoid_focal_loss",
+    "smooth_labels",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_with_integer_labels",
+    "squared_error",
     # the rooms, by theme, and what each lists
     "contrib",
     "inspection",
     "layout",
+    "losses",
     "merges",
     "optimizers",
     "regularizers",
@@ -181,5 +224,14 @@ def _report_public_modules() -> None:
                 public.__module__ = name
 
 
-_ROOMS = (inspection, layout, optimizers, regularizers, schedules, transforms, wrappers)
+_ROOMS = (
+    inspection,
+    layout,
+    losses,
+    optimizers,
+    regularizers,
+    schedules,
+    transforms,
+    wrappers,
+)
 _report_public_modules()

@@ -17,6 +17,7 @@ FLOORS = {
     "numerics": 2,
     "trees": 3,
     "schedules": 3,
+    "losses": 3,
     "core": 4,
     "second_moment": 4.5,
     "merges": 4.5,

@@ -321,3 +321,41 @@ def a_missing_extra_argument_is_named_with_its_taker(lib):
     tx = lib.chain(lib.sgd(0.1), plateau())
     with pytest.raises(TypeError, match=r"reduce_on_plateau.* needs value"):
         tx.update(G, tx.init(P), P)
+
+
+# Losses at the edges.
+
+
+@pain
+def a_divergence_from_targets_of_zero_has_a_gradient(lib):
+    log_p = jax.nn.log_softmax(jnp.array([0.5, 1.0, -1.0]))
+    one_hot = jnp.array([0.0, 1.0, 0.0])
+    for slope in jax.grad(lib.kl_divergence, argnums=(0, 1))(log_p, one_hot):
+        assert np.isfinite(slope).all()
+
+
+@pain
+def a_negative_log_likelihood_is_not_negative(lib):
+    path = 18.0 * jnp.eye(3)[jnp.array([[1, 1, 2, 2]])]
+    loss = lib.ctc_loss(path, jnp.zeros((1, 4)), jnp.array([[1, 2]]), jnp.zeros((1, 2)))
+    assert loss >= 0
+
+
+@pain
+def a_certain_logit_that_is_right_costs_nothing(lib):
+    logits, bits = jnp.array([jnp.inf, -jnp.inf]), jnp.array([1.0, 0.0])
+    loss = lib.sigmoid_binary_cross_entropy(logits, bits)
+    assert loss.tolist() == [0.0, 0.0]
+    assert lib.softmax_cross_entropy(logits, bits) == 0.0
+
+
+@pain
+def a_label_below_zero_is_not_the_last_class(lib):
+    f = lib.softmax_cross_entropy_with_integer_labels
+    assert jnp.isnan(f(jnp.arange(3.0), jnp.array(-1)))
+
+
+@pain
+def a_column_of_predictions_is_not_a_row_of_targets(lib):
+    with pytest.raises(ValueError, match="shape"):
+        lib.huber_loss(jnp.ones((3, 1)), jnp.ones(3))

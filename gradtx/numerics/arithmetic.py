@@ -71,6 +71,18 @@ def _quotient_jvp(primals: Any, tangents: Any) -> Any:
     return q, (dx - q * dy) / y  # not by y²: of a small y, that is 0
 
 
+def weighted(weight: jax.Array, x: jax.Array) -> jax.Array:
+    """weight · x, and 0 where the weight is 0 and x infinite, with derivative 0 in both
+    there."""
+    absent = (weight == 0) & jnp.isinf(x)
+    return weight * jnp.where(absent, 0.0, x)
+
+
+def xlogx(x: jax.Array) -> jax.Array:
+    """x log x for x >= 0, with derivative 0 at 0, where that of the limit is −∞."""
+    return x * jnp.log(jnp.where(x == 0, 1.0, x))
+
+
 EpsPlace = Annotated[
     str, one_of("outside", "inside", "uncorrected", "clamp", name="EpsPlace")
 ]
