@@ -99,7 +99,7 @@ def test_equals_its_definition_and_so_does_its_gradient(case, x64):
         assert np.isfinite(gradients[i]).all(), (i, gradients[i])
 
 
-@cases
+@pytest.mark.parametrize("case", {c.loss: c for c in CASES[::-1]}.values(), ids=repr)
 def test_half_precision_is_rounded_once(case):
     """What is given is taken as it is, computed with in float32, and rounded."""
     for dtype in (jnp.float16, jnp.float32):
@@ -145,7 +145,7 @@ def spread_over(mesh, x):
 
 
 def test_a_batch_may_lie_on_several_devices():
-    """By explicit shardings and inside `jax.shard_map`; the gradient lies there, too."""
+    """By explicit shardings and in `jax.shard_map`; so does the gradient."""
     mesh = jax.make_mesh((2,), ("d",), devices=jax.devices()[:2])
     for case in CASES:
         if not case.batched:
