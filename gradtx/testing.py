@@ -78,10 +78,11 @@ def check_scope(
     parts = pair.parts(pair.init(ps))
     for part in parts:
         check_scope(part.tx, ps, extra)
-    if pair.scope is Scope.ENTRYWISE and not parts:
+    followed = pair.scope is Scope.ENTRYWISE and not parts
+    if followed:
         _follow_shapes(tx, pair, ps, words)
     with jax.disable_jit():  # many shapes, a few steps each: not worth compiling
-        _compare_arrangements(tx, pair, ps, words)
+        _compare_arrangements(tx, pair, ps, words, followed)
 
 
 def check_roles(
@@ -190,11 +191,15 @@ def _run(
 
 
 def _compare_arrangements(
-    tx: Any, pair: Pair, params: PyTree, extra: Mapping[str, Any]
+    tx: Any, pair: Pair, params: PyTree, extra: Mapping[str, Any], followed: bool
 ) -> None:
-    """Compare the updates of leaves together, of each alone, and of all joined."""
+    """Compare the updates of leaves together, of each alone, and of all joined.
+
+    What was followed mixes no entries of a leaf, so that joined leaves are as good as
+    each alone.
+    """
     together, _ = _run(pair, params, extra)
-    if not pair.scope & Scope.GLOBAL:
+    if not (followed or pair.scope & Scope.GLOBAL):
         for path, _ in jax.tree_util.tree_leaves_with_path(params):
 
             def alone(tree: PyTree, at: Any = path) -> PyTree:

@@ -17,41 +17,6 @@ import test_pains as pains
 
 # By part: the names that are missing, wherever Optax has them.
 NOT_YET = {
-    "losses": [
-        "losses",
-        "binary_dice_loss",
-        "convex_kl_divergence",
-        "cosine_distance",
-        "cosine_similarity",
-        "ctc_loss",
-        "ctc_loss_with_forward_probs",
-        "dice_loss",
-        "generalized_kl_divergence",
-        "hinge_loss",
-        "huber_loss",
-        "kl_divergence",
-        "kl_divergence_with_log_targets",
-        "l2_loss",
-        "log_cosh",
-        "make_fenchel_young_loss",
-        "multiclass_generalized_dice_loss",
-        "multiclass_hinge_loss",
-        "multiclass_perceptron_loss",
-        "multiclass_sparsemax_loss",
-        "ntxent",
-        "perceptron_loss",
-        "poly_loss_cross_entropy",
-        "ranking_softmax_loss",
-        "safe_softmax_cross_entropy",
-        "sigmoid_binary_cross_entropy",
-        "sigmoid_focal_loss",
-        "smooth_labels",
-        "softmax_cross_entropy",
-        "softmax_cross_entropy_with_integer_labels",
-        "sparsemax_loss",
-        "squared_error",
-        "triplet_margin_loss",
-    ],
     "projections": [
         "projections",
         "projection_box",
@@ -213,6 +178,18 @@ CALLS = [
         "It is always equal to `count`.",
         "`state.count`",
     ),
+    Call(
+        "scale_by_distance_over_gradients",
+        {"param_dtype is None, there float32"},
+        "None is the parameter's own type, or float32 if that is narrower.",
+        "`param_dtype=jnp.float32`",
+    ),
+    Call(
+        "DifferentiallyPrivateAggregateState",
+        {"rng_key is no field"},
+        "The noise follows from the call's key and the count: no key to save.",
+        "the `key` of the call",
+    ),
 ]
 
 
@@ -371,7 +348,7 @@ def the_state_of_another(lib):
 )
 def anything_as_a_state(lib):
     with pytest.raises(TypeError, match="state"):
-        lib.scale(0.1).update(ONES, {})
+        lib.scale(0.1).update(ONES, ONES)
 
 
 @differs(
@@ -792,6 +769,53 @@ for name, there, here, shown in (
     ),
 ):
     differs("right", name, there, here)(shown)
+
+
+# Losses.
+
+for kind, name, there, here, instead, shown in (
+    (
+        "right",
+        "losses.kl_divergence",
+        "the gradient is NaN where a target is 0",
+        "finite",
+        "",
+        pains.a_divergence_from_targets_of_zero_has_a_gradient,
+    ),
+    (
+        "right",
+        "losses.ctc_loss",
+        "below zero, by rounding, where the path is certain",
+        "never below zero",
+        "",
+        pains.a_negative_log_likelihood_is_not_negative,
+    ),
+    (
+        "right",
+        "losses.sigmoid_binary_cross_entropy",
+        "NaN of an infinite logit that is right; so of `softmax_cross_entropy`",
+        "0",
+        "",
+        pains.a_certain_logit_that_is_right_costs_nothing,
+    ),
+    (
+        "right",
+        "losses.softmax_cross_entropy_with_integer_labels",
+        "a label of -1 is the last class",
+        "NaN",
+        "`jnp.where(labels >= 0, loss, 0.0)` leaves them out",
+        pains.a_label_below_zero_is_not_the_last_class,
+    ),
+    (
+        "refused",
+        "losses.huber_loss",
+        "predictions of shape (3, 1) and targets of shape (3,) are broadcast to (3, 3)",
+        "ValueError; so of every loss",
+        "`targets[:, None]`",
+        pains.a_column_of_predictions_is_not_a_row_of_targets,
+    ),
+):
+    differs(kind, name, there, here, instead)(shown)
 
 
 # What is done otherwise.

@@ -513,9 +513,9 @@ def policies_side_by_side(lib):
     tx = lib.chain(lib.clip_by_global_norm(1.0), lib.adam(1e-3))
     stack = functools.partial(jax.tree.map, lambda *x: jnp.stack(x))
     params, grads = stack(*GRADS[:3]), stack(*GRADS[3:6])
-    state = jax.vmap(tx.init)(params)
+    state, update = jax.vmap(tx.init)(params), jax.jit(jax.vmap(tx.update))
     for _ in range(3):
-        updates, state = jax.vmap(tx.update)(grads, state, params)
+        updates, state = update(grads, state, params)
         params = lib.apply_updates(params, updates)
     return params
 
@@ -745,4 +745,4 @@ def rates_side_by_side(lib):
             params = lib.apply_updates(params, updates)
         return params
 
-    return jax.vmap(last)(jnp.asarray([0.1, 0.01]), jnp.asarray([0.9, 0.5]))
+    return jax.jit(jax.vmap(last))(jnp.asarray([0.1, 0.01]), jnp.asarray([0.9, 0.5]))
