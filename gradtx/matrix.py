@@ -10,6 +10,7 @@ which are told by a part of their path that `AUXILIARY` matches.
 """
 
 import fnmatch
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -157,6 +158,7 @@ def matrixwise(
     *,
     axes: Any,
     stacks: bool = False,
+    others: bool = False,
     extra_args: Iterable[str] = (),
     needs_params: bool | None = None,
     **hypers: Any,
@@ -175,6 +177,7 @@ def matrixwise(
         of `(path, leaf)`. Leaves without, with None, pass through.
       stacks: whether the rule takes a stack of matrices (batch, m, n) as it is; by
         default it is mapped over the first axis.
+      others: whether leaves without axes are taken as they are, and do not pass.
       extra_args, needs_params: as for `entrywise`.
       **hypers: as for `entrywise`.
 
@@ -186,22 +189,33 @@ def matrixwise(
     return leafwise(
         init,
         update,
-        mask=_Matrices(axes, stacks),
+        mask=_Matrices(axes, stacks, others),
         extra_args=extra_args,
         needs_params=needs_params,
         **hypers,
     )
 
 
+def per_matrix(axes: Any) -> Callable[..., Pair]:
+    """The lift of a rule that looks at a leaf as a whole: at each of its matrices, if
+    it has them."""
+    if axes is None:
+        return leafwise
+    return functools.partial(matrixwise, axes=axes, others=True)
+
+
 class _Matrices:
     """What the lift asks about the leaves: how each is seen."""
 
-    def __init__(self, axes: Any, stacks: bool):
-        self.axes, self.stacks = axes, stacks
+    def __init__(self, axes: Any, stacks: bool, others: bool):
+        self.axes, self.stacks, self.others = axes, stacks, others
 
-    def views(self, params: PyTree) -> "list[_View | None]":
+    def views(self, params: PyTree) -> "list[_View | bool]":
+        """For each leaf how it is seen, or whether it is acted on as it is."""
         found = matrix_axes(self.axes, params)
-        return [None if axes is None else _View(axes, self.stacks) for axes in found]
+        return [
+            self.others if axes is None else _View(axes, self.stacks) for axes in found
+        ]
 
 
 class _View:
@@ -231,6 +245,8 @@ class _View:
     def update(self, f: Callable[..., Any]) -> Callable[..., Any]:
         def update(g: jax.Array, state: Any, *p: jax.Array, **words: Any) -> Any:
             leaf = self.axes.of(g.shape)
+            if not slots_of(type(state)):
+                return self._alone(f, leaf, g, state, *p, **words), state
             count = getattr(state, "count", None)
             ps = [leaf.apart(gathered(x)) for x in p if x is not None]
 
@@ -249,6 +265,19 @@ class _View:
             return placed_as(g, leaf.together([out for out, _ in done])), new
 
         return update
+
+    def _alone(
+        self, f: Any, leaf: Matrices, g: jax.Array, state: Any, *p: Any, **words: Any
+    ) -> jax.Array:
+        """What a rule that keeps nothing makes of a leaf."""
+        there = [x for x in p if x is not None]
+
+        def act(g: jax.Array, *ps: jax.Array) -> jax.Array:
+            return f(g, state, *(ps or p), **words)[0]
+
+        parts = zip(*(leaf.apart(gathered(x)) for x in (g, *there)), strict=True)
+        outs = [self.mapped(act, leaf)(*part) for part in parts]
+        return placed_as(g, leaf.together(outs))
 
 
 def mapped(f: Callable[..., Any], leaf: Matrices) -> Callable[..., Any]:

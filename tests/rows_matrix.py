@@ -67,4 +67,36 @@ ROWS = [
         cycle=2,
         amplifies=20,
     ),
+    *(
+        Row(
+            gradtx.transforms.lmo,
+            {"eps": 1e-8},
+            {"norm": norm},
+            passes=norm not in ("rms", "sign"),
+            amplifies=20,
+        )
+        for norm in ("spectral", "column", "row", "rms", "sign")
+    ),
+    Row(gradtx.renorm, {"size": 0.5}, {"bound": "exactly", "axes": Axes(1, 0)}),
+    Row(gradtx.keep_norm, {}, {"axes": Axes(1, 0)}, needs_params=True),
+    Row(
+        gradtx.optimizers.normuon,
+        {"learning_rate": 0.1, "beta": 0.95, "b2": 0.9},
+        {"adam_learning_rate": 0.05},
+        needs_params=True,
+        amplifies=20,
+    ),
+    Row(
+        gradtx.optimizers.adamuon,
+        {"learning_rate": 0.1, "eps": 1e-8},
+        {"adam_learning_rate": 0.05},
+        needs_params=True,
+        amplifies=20,
+    ),
+    Row(
+        gradtx.optimizers.scion,
+        {"learning_rate": 0.1, "decay": 0.9, "radius": 3.0},
+        needs_params=True,
+        amplifies=20,
+    ),
 ]

@@ -67,6 +67,12 @@ def test_the_page_of_solvers_runs_and_prints_what_it_says():
     assert namespace["after"] == pytest.approx(0.89, abs=0.015)
 
 
+def test_the_page_of_matrix_methods_runs_and_prints_what_it_says():
+    namespace = run_page("matrix.md")
+    u = namespace["updates"]["layers"]["kernel"]
+    assert u.shape == (4, 16, 32)
+
+
 def test_the_first_two_commands_do_all_their_set_up():
     main, tests = blocks(README, "sh")
     for command, end in ((main, "-m gradtx\n"), (tests, "-m pytest -q -n auto\n")):

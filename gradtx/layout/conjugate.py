@@ -134,7 +134,7 @@ def conjugate(
         leaves, inner_state = leaves_of(flat), pair.init(params)
         for path, slot, kept in _kept(slots, structure, inner_state, flat):
             for leaf, entry in zip(leaves, kept, strict=True):
-                if leaf is not None and jnp.shape(entry) != leaf.shape:
+                if leaf is not None and getattr(entry, "shape", None) != leaf.shape:
                     raise Misfit(
                         f"state{path} inside keeps something else than a number for "
                         f"each entry, as {slot.role.value!r}, which {view!r} cannot "

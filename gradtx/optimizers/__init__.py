@@ -59,6 +59,11 @@ from gradtx.optimizers.adamp import adamp, sgdp
 
 # Matrices
 from gradtx.optimizers.muon import muon, scale_by_muon
+from gradtx.optimizers.muon_family import (
+    adamuon as adamuon,
+    normuon as normuon,
+    scion as scion,
+)
 from gradtx.optimizers.soap import soap
 
 # Step sizes that are found

@@ -4,12 +4,15 @@ from gradtx.core import GradientTransformation, chain
 from gradtx.transforms.hyperball import keep_norm
 from gradtx.transforms.renorm import renorm
 from gradtx.transforms.scaling import scale_by_schedule
+from gradtx.trees.matrix_axes import AxesSelector
 from gradtx.values import LearningRate, checked
 
 
 @checked
 def hyperball(
-    inner: GradientTransformation, learning_rate: LearningRate
+    inner: GradientTransformation,
+    learning_rate: LearningRate,
+    axes: AxesSelector | None = None,
 ) -> GradientTransformation:
     """Steps of a fixed relative size, on the sphere of each leaf's own norm.
 
@@ -20,6 +23,8 @@ def hyperball(
       inner: what makes the direction, without a learning rate: `scale_by_adam()` for
         AdamH.
       learning_rate: α >= 0: the angle of a step.
+      axes: which axes of a leaf are rows and columns (see `matrix`), for the norm of
+        each matrix: `hyperball(scale_by_muon(), α, axes)` is MuonH.
 
     Equals:
       The paper's, with the norm that the leaf has at each step.
@@ -29,7 +34,7 @@ def hyperball(
     """
     return chain(
         inner,
-        renorm("exactly", of_params=True),
+        renorm("exactly", of_params=True, axes=axes),
         scale_by_schedule(learning_rate, flip_sign=True),
-        keep_norm(),
+        keep_norm(axes),
     )

@@ -197,6 +197,7 @@ else:
     __getattr__, __dir__ = shown_too(__name__, "gradtx.places.transforms")
 
 # Matrices
+from gradtx.transforms.lmo import LmoState as LmoState, lmo as lmo
 from gradtx.transforms.decay_stepped import (
     DecayStepState as DecayStepState,
     decay_stepped_weights as decay_stepped_weights,

@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gradtx.core import Pair, leafwise, slots, transformation
+from gradtx.core import Pair, slots, transformation
+from gradtx.matrix import per_matrix
 from gradtx.numerics import divide, norm_of
+from gradtx.trees.matrix_axes import AxesSelector
 
 
 class KeepNormState(NamedTuple):
@@ -13,11 +15,15 @@ class KeepNormState(NamedTuple):
 
 
 @transformation
-def keep_norm() -> Pair:
+def keep_norm(axes: AxesSelector | None = None) -> Pair:
     """Stay on the sphere: u' = (W + u) ‖W‖ / ‖W + u‖ − W, for each leaf.
 
     The last link of a chain. The step then turns the parameters and does not lengthen
     them. Parameters of norm 0 go where u leads. It needs the parameters.
+
+    Args:
+      axes: which axes of a leaf are rows and columns (see `matrix`), for the norm of
+        each matrix in the place of that of the leaf.
 
     Equals:
       The second half of the step of hyperball (see `hyperball`).
@@ -31,4 +37,4 @@ def keep_norm() -> Pair:
         factor = jnp.where((w == 0) | (new == 0), 1, divide(w, new))
         return (p + u) * factor.astype(u.dtype) - p, s
 
-    return leafwise(slots(KeepNormState), update)
+    return per_matrix(axes)(slots(KeepNormState), update)

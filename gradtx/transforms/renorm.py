@@ -5,11 +5,13 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.core import ZERO, Count, Pair, leafwise, slots, transformation, treewise
+from gradtx.core import ZERO, Count, Pair, slots, transformation, treewise
+from gradtx.matrix import per_matrix
 from gradtx.numerics import divide, norm_of
 from gradtx.numerics.shards import entries, root_of_number
 from gradtx.transforms.adaptive_grad_clip import unit_size, unitwise_norm
 from gradtx.transforms.clipping import shrinkage
+from gradtx.trees.matrix_axes import AxesSelector
 from gradtx.values import NonNegative, one_of
 
 Bound = Annotated[str, one_of("at most", "at least", "exactly")]
@@ -35,6 +37,7 @@ def renorm(
     of_params: bool = False,
     floor: NonNegative = 0.0,
     axis: Any = None,
+    axes: AxesSelector | None = None,
 ) -> Pair:
     """Give updates a norm of at most, at least or exactly so much.
 
@@ -60,6 +63,8 @@ def renorm(
         needed.
       floor: ε >= 0, the least norm of parameters that counts.
       axis: the axes of a unit, as for `unitwise_norm`.
+      axes: which axes of a leaf are rows and columns (see `matrix`), for the norm of
+        each matrix in the place of that of a leaf.
 
     Equals:
       The named special cases, which are tests; no peer has the whole.
@@ -84,7 +89,7 @@ def renorm(
     init = slots(RenormState)
     if per == "tree":
         return treewise(init, update, arrangement_free=True, needs_params=of_params)
-    return leafwise(init, update, needs_params=of_params)
+    return per_matrix(axes)(init, update, needs_params=of_params)
 
 
 def _factor(bound: str, norm: jax.Array, target: Any) -> jax.Array:

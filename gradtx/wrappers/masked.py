@@ -126,6 +126,8 @@ class Split:
         """What a pair makes of the marked leaves, and its next state."""
         updates = only(self.flat, self.flat.leaves, marks)
         params = only(self.flat, self.ps, marks) if self.has_params else None
+        if self.has_params and params is None:  # one array that is not marked
+            return [None] * len(marks), state
         out, state = pair.update(updates, state, params, **extra)
         return self.flat.match(out, "updates", "the transformed updates"), state
 
