@@ -369,7 +369,7 @@ MISTAKES = [
 def test_a_state_of_another_run_is_refused():
     state = minimize(quadratic, jnp.ones(2), gradtx.sgd(0.1), max_steps=1).state
     for params, method in ((jnp.ones(3), gradtx.sgd(0.1)), (jnp.ones(2), "lbfgs")):
-        with pytest.raises(ValueError, match=r"^minimize: the state is that of another"):
+        with pytest.raises(ValueError, match=r"^minimize: the state is that of an"):
             minimize(quadratic, params, method, state=state)
 
 
