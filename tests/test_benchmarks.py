@@ -1,5 +1,6 @@
 """The benchmarks measure what they say: trees, statistics, memory, and their output."""
 
+import argparse
 import json
 
 import jax
@@ -16,6 +17,7 @@ from benchmarks import (
     measure,
     recipes,
     report,
+    solvers,
     subjects,
     trees,
 )
@@ -194,3 +196,14 @@ def test_wrong_options_are_refused(wrong, capsys):
 def test_absent_numbers_are_dashes():
     assert report.cell(None) == "—"
     assert report.cell(0.12345) == "0.123"
+
+
+def test_solvers_are_counted_and_compared(monkeypatch):
+    name = "SciPy L-BFGS-B"
+    monkeypatch.setattr(solvers, "PEERS", {name: solvers.PEERS[name]})
+    options = argparse.Namespace(problems=["Booth", "box least squares"], repeats=1)
+    booth, box, overall = solvers.solvers(options).rows
+    assert (booth["problem"], booth["n"], booth["solved"]) == ("Booth", 2, "yes")
+    assert booth["evaluations"] < 20
+    assert (booth["evaluations/SciPy's"], box["time/SciPy's"]) == (1.0, 1.0)
+    assert (box["solved"], overall["solved"]) == ("yes", "2 of 2")

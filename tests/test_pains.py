@@ -321,3 +321,23 @@ def a_missing_extra_argument_is_named_with_its_taker(lib):
     tx = lib.chain(lib.sgd(0.1), plateau())
     with pytest.raises(TypeError, match=r"reduce_on_plateau.* needs value"):
         tx.update(G, tx.init(P), P)
+
+
+@pain
+def a_batch_of_problems_is_solved_each_to_its_own_convergence(lib):
+    centres = jnp.array([[0.5, -2.0], [3.0, 0.25], [40.0, 40.0]])
+
+    def loss(x, centre):
+        return jnp.sum((x - centre) ** 2 * (1 + x**2))
+
+    def solve(centre):
+        return lib.solvers.minimize(
+            loss, jnp.ones(2), args=(centre,), bounds=(0, 1), tol=1e-4
+        )
+
+    found = jax.vmap(solve)(centres)
+    assert np.all(found.converged)
+    assert len(set(found.steps.tolist())) > 1
+    one = solve(centres[1])
+    np.testing.assert_allclose(found.params[1], one.params, atol=1e-5)
+    assert (one.params[0], found.params[0, 1]) == (1.0, 0.0)

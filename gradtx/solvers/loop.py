@@ -21,7 +21,9 @@ from gradtx.trees import PyTree
 from gradtx.trees.finite import all_finite, all_of
 from gradtx.trees.update import apply_updates
 
-PATIENCE = 10  # steps without a lesser value, of a method that searches along a line
+PATIENCE = (
+    10  # steps without a lesser value or error, of a method that searches along a line
+)
 
 
 def as_it_is(params: PyTree) -> PyTree:
@@ -112,6 +114,7 @@ def solved(
     step = _Step(problem, tx, criterion)
     searches = line_search_of(state.inner) is not None
     patience = PATIENCE if patience is None and searches else patience
+    tol, rtol = (jnp.asarray(x, state.first_error.dtype) for x in (tol, rtol))
     limit = state.steps + max_steps
     first_step = state.steps
 
@@ -119,7 +122,10 @@ def solved(
         s, _, _, history = carry
         s, point, scale = step.evaluated(s)
         finite = jnp.isfinite(point.value) & all_finite(point.grad)
-        better = finite & (point.value < s.best.value)
+        less = point.value < s.best.value
+        # Where the value is at its rounding, the error may still fall.
+        as_low = (point.value == s.best.value) & (point.error < s.best.error)
+        better = finite & (less | as_low)
         s = s._replace(
             best=_chosen(better, point, s.best),
             since_best=jnp.where(better, _count(), safe_increment(s.since_best)),
@@ -128,7 +134,7 @@ def solved(
             (~finite, Reason.NON_FINITE),
             (point.error <= tol + rtol * scale, Reason.CONVERGED),
             (s.steps >= limit, Reason.MAX_STEPS),
-            (patience is not None and s.since_best > patience, Reason.STALLED),
+            (patience is not None and s.since_best >= patience, Reason.STALLED),
         )
         if history is not None:
             at = s.steps - first_step
@@ -153,8 +159,14 @@ def solved(
     )
     lost = (reason == Reason.NON_FINITE) & jnp.isfinite(state.best.value)
     point = _chosen(lost, state.best, point)
-    counts = state.steps, state.evaluations
-    return Solution(*point, *counts, reason, state, history=history)
+    return Solution(
+        **point._asdict(),
+        steps=state.steps,
+        evaluations=state.evaluations,
+        reason=reason,
+        state=state,
+        history=history,
+    )
 
 
 class _Step(NamedTuple):
@@ -193,14 +205,14 @@ class _Step(NamedTuple):
 
     def taken(self, s: SolverState) -> SolverState:
         """The state after a step."""
-        told = {"value": s.value, "grad": s.grad}
+        told: dict[str, Any] = {"value": s.value, "grad": s.grad}
         if self.problem.value_fn is not None:
             told["value_fn"] = self.problem.value_fn
             # A line search of Optax's refuses what it does not know.
             if "obj_fn" in (self.tx.extra_args or ()):
                 told["obj_fn"] = self.problem.value_fn
-        told = passed_on(self.tx, told)
-        updates, inner = self.tx.update(s.grad, s.inner, s.params, **told)
+        heard = passed_on(self.tx, told)
+        updates, inner = self.tx.update(s.grad, s.inner, s.params, **heard)
         led = apply_updates(s.params, updates)
         params = self.problem.settle(led)
         value, grad, known = s.value, s.grad, jnp.zeros((), bool)

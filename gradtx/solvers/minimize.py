@@ -78,7 +78,8 @@ def minimize(
       criterion: "gradient", "params" or "value".
       norm: "inf", the largest entry, or "l2".
       max_steps: >= 0, in this call.
-      patience: the run ends after so many steps without a lesser value. By default 10
+      patience: the run ends after so many steps without a lesser value, or as low a
+        value with a lesser error. By default 10
         for a transformation that ends with a line search, and else without limit.
       has_aux: whether `fun` returns `(value, aux)`. `aux` is computed once, at the end,
         which is one more evaluation.
@@ -126,9 +127,10 @@ def minimize(
         box = None if bounds is None else box_of(bounds, params)
         told = [f for f in (callback, bar() if progress else None) if f]
         if isinstance(method, str):
-            if prox is None:
-                into = projection or functools.partial(clipped, box=box)
-                prox = functools.partial(as_prox, into)
+            if box is not None:
+                projection = functools.partial(clipped, box=box)
+            if projection is not None:
+                prox = functools.partial(as_prox, projection)
             make = functools.partial(setup_of, fun, prox, None, True, has_aux)
         else:
             make = functools.partial(_setup, fun, method, box, projection, has_aux)

@@ -61,7 +61,7 @@ def problem_of(
         value, grad = jax.value_and_grad(value_fn)(params)
         return value, tree.conj(grad)  # the direction of ascent, of complex parameters
 
-    settle = as_it_is
+    settle: Callable[[PyTree], PyTree] = as_it_is
     if box is not None:
         settle = functools.partial(clipped, box=box)
     elif projection is not None:
