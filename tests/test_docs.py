@@ -42,7 +42,7 @@ def test_the_session_of_the_readme_prints_what_it_says():
 
 
 def run_page(name):
-    """The names that a page of the documentation makes, once it printed what it says."""
+    """The names that a page of the documents makes, once it printed what it says."""
     page = (ROOT / "docs" / name).read_text()
     namespace = {"__name__": name}
     printed = []

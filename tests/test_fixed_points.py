@@ -142,6 +142,23 @@ def test_roots(x64):
     np.testing.assert_allclose([*slope.values()], np.linalg.solve(J, [1, 0]), rtol=1e-9)
 
 
+def test_complex_parameters_and_trees_without_entries(x64):
+    c = jnp.array([2j, -1 + 0j])
+    solve = lambda c: root(  # noqa: E731
+        lambda z: z**2 - c, jnp.array([1 + 1j, 0.7 - 0.5j]), tol=1e-10
+    )
+    found, dot = jax.jvp(lambda c: solve(c).params, (c,), (c,))
+    np.testing.assert_allclose(found, [1 + 1j, -1j], atol=1e-9)
+    np.testing.assert_allclose(dot, c / (2 * found), atol=1e-9)
+    turned = fixed_point(lambda z, c: 0.9j * z + c, jnp.zeros(2, complex), args=c)
+    np.testing.assert_allclose(turned.params, c / (1 - 0.9j), atol=1e-4)
+    assert turned.steps < 10
+    for solver in (root, fixed_point):
+        empty = solver(lambda x: x, {"none": None})
+        assert empty.params == {"none": None}
+        assert empty.converged
+
+
 def test_where_there_is_no_root_the_run_says_so(x64):
     found = root(lambda x: x**2 + 1, jnp.array([0.7, 2.0]), tol=1e-9)
     assert not found.converged

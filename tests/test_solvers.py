@@ -260,10 +260,11 @@ def test_trees_holes_and_aux():
 
 def test_half_precision_and_complex_parameters():
     start = jnp.ones(3, jnp.bfloat16)
-    found = minimize(quadratic, start, "lbfgs", args=0.25, tol=1e-2)
-    assert found.params.dtype == jnp.bfloat16
-    assert found.value.dtype == jnp.float32
-    assert found.converged
+    for method in ("lbfgs", "lbfgsb"):
+        found = minimize(quadratic, start, method, args=0.25, tol=1e-2)
+        assert found.params.dtype == jnp.bfloat16
+        assert found.value.dtype == jnp.float32
+        assert found.converged
 
     def fun(z):
         return jnp.sum(jnp.abs(z - (1 + 2j)) ** 2)
@@ -309,7 +310,7 @@ def test_a_line_search_that_leads_nowhere_ends_the_run():
     assert found.reason == Reason.STALLED
     assert found.evaluations < 300
     found = minimize(quadratic, jnp.ones(1), gradtx.sgd(1.5), patience=3)
-    assert (found.reason, found.steps) == (Reason.STALLED, 4)
+    assert (found.reason, found.steps) == (Reason.STALLED, 3)
 
 
 def test_callbacks_and_a_bar(monkeypatch):
@@ -363,6 +364,13 @@ MISTAKES = [
         "there is no argument max_step; did you mean max_steps",
     ),
 ]
+
+
+def test_a_state_of_another_run_is_refused():
+    state = minimize(quadratic, jnp.ones(2), gradtx.sgd(0.1), max_steps=1).state
+    for params, method in ((jnp.ones(3), gradtx.sgd(0.1)), (jnp.ones(2), "lbfgs")):
+        with pytest.raises(ValueError, match=r"^minimize: the state is that of an"):
+            minimize(quadratic, params, method, state=state)
 
 
 @pytest.mark.parametrize(("given", "kind", "said"), MISTAKES, ids=lambda x: str(x)[:40])

@@ -205,7 +205,7 @@ def _anderson(memory_size: int, ridge: Any) -> Pair:
         grad: PyTree, s: AndersonState, x: PyTree, *, value: jax.Array
     ) -> tuple[PyTree, AndersonState]:
         size = value.astype(s.size.dtype)
-        if memory_size == 0:
+        if memory_size == 0 or not jax.tree.leaves(x):
             return tree.scale(-1, grad), s
         return jax.lax.cond(
             size <= s.size,
@@ -322,6 +322,7 @@ def _newton(residual: Map, linear_solver: LinearSolver, trials: int) -> Pair:
         )
         # The function is also evaluated where it is linearized.
         info = NewtonInfo(evaluations + 1)
-        return tree.scale(t, d), NewtonState(at, f, info)
+        # A line search tells gradients as JAX does, which are the conjugate.
+        return tree.scale(t, d), NewtonState(at, tree.conj(f), info)
 
     return Pair(init, update)

@@ -17,14 +17,14 @@ from gradtx.trees import PyTree, keystr
 from gradtx.trees.flat import leaves_with_path, map_matched
 from gradtx.values import Function, Misfit, brief, checked, naming, wrong_type
 
-Function1 = Callable[[PyTree], Any]
+OfPoint = Callable[[PyTree], Any]
 
 
 def implicitly(
     solve: Callable[[], tuple[PyTree, Any, Any]],
-    residual: Function1,
+    residual: OfPoint,
     linear_solver: LinearSolver,
-    follows: Function1 = lambda x: None,
+    follows: OfPoint = lambda x: None,
 ) -> tuple[PyTree, Any, Any]:
     """What `solve` returns, with derivatives by the implicit function theorem.
 
@@ -53,8 +53,11 @@ def implicitly(
         x, followed, rest = run(*thetas)
         _, of_residual, of_follows = thetas
         _, residual_dot, follows_dot = dots
-        at_x = functools.partial(_flipped(residual), x)
-        _, b = jax.jvp(at_x, (of_residual,), (residual_dot,))
+
+        def at(theta: Any) -> PyTree:
+            return residual(theta, x)
+
+        _, b = jax.jvp(at, (of_residual,), (residual_dot,))
         _, matvec = jax.linearize(functools.partial(residual, of_residual), x)
         x_dot = jax.tree.map(jnp.negative, linear_solver.solve(matvec, b))
         dots = (follows_dot, x_dot)
@@ -68,7 +71,7 @@ def implicitly(
 def differentiable(
     run: Callable[[], Solution],
     problem: Problem,
-    value: Function1,
+    value: OfPoint,
     linear_solver: LinearSolver,
 ) -> Solution:
     """The solution of a problem, with the derivatives of its parameters and value."""
@@ -99,10 +102,6 @@ def _hoisted(f: Callable[..., Any], *args: Any) -> tuple[Callable[..., Any], lis
         return jax.tree.unflatten(structure, leaves)
 
     return explicit, list(closed.consts)
-
-
-def _flipped(f: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda x, y: f(y, x)
 
 
 def _check(x: PyTree) -> None:

@@ -9,7 +9,8 @@ from jax.flatten_util import ravel_pytree
 
 from gradtx.core import Count, Pair, Scope, transformation
 from gradtx.core.wrap import wrapper
-from gradtx.numerics import as_array, divide, safe_increment
+from gradtx.numerics import as_array, divide, safe_increment, wide_dtype, widen
+from gradtx.numerics.dtypes import in_dtype
 from gradtx.solvers.constraints import Box, box_of
 from gradtx.solvers.line_search import End, searched
 from gradtx.trees import PyTree
@@ -130,8 +131,18 @@ def lbfgsb(
     return wrapper(ScaleByLBFGSBState, init, update, [], scope=Scope.TREEWISE)
 
 
-def _vector(tree: PyTree) -> tuple[jax.Array, Callable[[jax.Array], PyTree]]:
-    return ravel_pytree(tree)
+def _vector(params: PyTree) -> tuple[jax.Array, Callable[[jax.Array], PyTree]]:
+    """The entries in one array, in float32 or better, and the way back."""
+    leaves = [as_array(x) for x in jax.tree.leaves(params)]
+    real = wide_dtype(*(x.dtype for x in leaves))
+    x, wide_of = ravel_pytree([widen(x, real) for x in leaves])
+
+    def tree_of(x: jax.Array) -> PyTree:
+        pairs = zip(wide_of(x), leaves, strict=True)
+        made = [in_dtype(new, old.dtype) for new, old in pairs]
+        return jax.tree.unflatten(jax.tree.structure(params), made)
+
+    return x, tree_of
 
 
 def _remembered(state: ScaleByLBFGSBState, s: jax.Array, y: jax.Array) -> list[Any]:
@@ -165,6 +176,7 @@ def _model(state: ScaleByLBFGSBState) -> _Model:
     factor = jax.scipy.linalg.cho_factor(scale * S @ S.T + L @ L.T + empty)
     C = jax.scipy.linalg.cho_solve(factor, eye)
     M = jnp.block([[L.T @ C @ L - eye, L.T @ C], [C @ L, C]])
+    M = jnp.where(jnp.all(jnp.isfinite(M)), M, 0)  # what is singular to rounding
     return _Model(scale, jnp.concatenate([Y, scale * S]).T, M)
 
 

@@ -58,7 +58,7 @@ def searched(
 
     Args:
       evaluate: from a step t to the end there and the gradient.
-      start: at t = 0, with a negative slope.
+      start: at t = 0. Where its slope is not negative, there is no step.
       grad: the gradient there.
       first: the first trial.
       greatest: the greatest step.
@@ -104,9 +104,10 @@ def searched(
     zero, no = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
     widths = jnp.full((2,), jnp.inf, start.value.dtype)
     first = jnp.minimum(first, greatest)
-    s = Search(start, grad, start, no, widths, ~no, first, greatest, zero, no)
+    uphill = ~(start.slope < 0)
+    s = Search(start, grad, start, no, widths, ~no, first, greatest, zero, uphill)
     s = jax.lax.while_loop(unfinished, body, s)
-    return Found(s.best.step, s.best.value, s.grad, s.evaluations, s.accepted)
+    return Found(s.best.step, s.best.value, s.grad, s.evaluations, s.accepted & ~uphill)
 
 
 def _narrowed(

@@ -59,6 +59,8 @@ class LinearSolver(NamedTuple):
     def solve_roughly(self, matvec: Map, b: PyTree) -> PyTree:
         """x with (A + ρ) x near b, for a step of Newton's: not checked, and to a
         tolerance of 10⁻⁴ by default."""
+        if not jax.tree.leaves(b):
+            return b
         parts = _Parts(b)
         product, tol = parts.product(matvec, self.ridge), self.tol or 1e-4
         return parts.join(self._by_method(product, parts.split(b), tol))

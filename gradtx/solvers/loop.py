@@ -21,7 +21,9 @@ from gradtx.trees import PyTree
 from gradtx.trees.finite import all_finite, all_of
 from gradtx.trees.update import apply_updates
 
-PATIENCE = 10  # steps without a lesser value, of a method that searches along a line
+PATIENCE = (
+    10  # steps without a lesser value or error, of a method that searches along a line
+)
 
 
 def as_it_is(params: PyTree) -> PyTree:
@@ -112,6 +114,7 @@ def solved(
     step = _Step(problem, tx, criterion)
     searches = line_search_of(state.inner) is not None
     patience = PATIENCE if patience is None and searches else patience
+    tol, rtol = (jnp.asarray(x, state.first_error.dtype) for x in (tol, rtol))
     limit = state.steps + max_steps
     first_step = state.steps
 
@@ -119,7 +122,10 @@ def solved(
         s, _, _, history = carry
         s, point, scale = step.evaluated(s)
         finite = jnp.isfinite(point.value) & all_finite(point.grad)
-        better = finite & (point.value < s.best.value)
+        less = point.value < s.best.value
+        # Where the value is at its rounding, the error may still fall.
+        as_low = (point.value == s.best.value) & (point.error < s.best.error)
+        better = finite & (less | as_low)
         s = s._replace(
             best=_chosen(better, point, s.best),
             since_best=jnp.where(better, _count(), safe_increment(s.since_best)),
@@ -128,7 +134,7 @@ def solved(
             (~finite, Reason.NON_FINITE),
             (point.error <= tol + rtol * scale, Reason.CONVERGED),
             (s.steps >= limit, Reason.MAX_STEPS),
-            (patience is not None and s.since_best > patience, Reason.STALLED),
+            (patience is not None and s.since_best >= patience, Reason.STALLED),
         )
         if history is not None:
             at = s.steps - first_step

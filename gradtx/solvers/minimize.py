@@ -78,7 +78,8 @@ def minimize(
       criterion: "gradient", "params" or "value".
       norm: "inf", the largest entry, or "l2".
       max_steps: >= 0, in this call.
-      patience: the run ends after so many steps without a lesser value. By default 10
+      patience: the run ends after so many steps without a lesser value, or as low a
+        value with a lesser error. By default 10
         for a transformation that ends with a line search, and else without limit.
       has_aux: whether `fun` returns `(value, aux)`. `aux` is computed once, at the end,
         which is one more evaluation.

@@ -12,8 +12,8 @@ from gradtx.core import Pair
 from gradtx.numerics import wide_dtype
 from gradtx.regularizers import Regularizer
 from gradtx.solvers.linear_solver import AsLinearSolver
-from gradtx.solvers.loop import Criterion, Problem
-from gradtx.solvers.objective import Norm, checked_fun
+from gradtx.solvers.loop import Criterion
+from gradtx.solvers.objective import Norm, checked_fun, problem_of
 from gradtx.solvers.result import Solution, SolverState
 from gradtx.solvers.run import Setup, run
 from gradtx.trees import PyTree
@@ -173,10 +173,6 @@ def setup_of(
     def f(params: PyTree) -> jax.Array:
         return value_and_aux(params)[0]
 
-    def evaluate(params: PyTree) -> tuple[jax.Array, PyTree]:
-        value, grad = jax.value_and_grad(f)(params)
-        return value, tree.conj(grad)
-
     def residual(params: PyTree, grad: PyTree) -> PyTree:
         return tree.sub(params, prox(tree.sub(params, grad), 1.0))
 
@@ -184,7 +180,7 @@ def setup_of(
         return _led(prox, params, grad, state.step)
 
     return Setup(
-        Problem(evaluate, f, residual=residual),
+        problem_of(f, None, None)._replace(residual=residual),
         _proximal_steps(prox, f, learning_rate, acceleration),
         land,
         regularizer.penalty if known else None,

@@ -16,7 +16,7 @@ from gradtx.solvers.loop import Criterion, Problem, solved, started
 from gradtx.solvers.result import Progress, Solution, SolverState
 from gradtx.trees import PyTree
 from gradtx.trees.checks import check_leaves
-from gradtx.values import brief, is_number, wrong_type
+from gradtx.values import Misfit, brief, is_number, wrong_type
 
 
 class Setup(NamedTuple):
@@ -112,7 +112,13 @@ def _run(
 ) -> Solution:
     problem, tx, land, penalty, aux = make.value(*args.value)
     begun = started(problem, tx, problem.settle(params))
-    state = begun if state is None else state
+    if state is None:
+        state = begun
+    elif _outline(state) != _outline(begun):
+        raise Misfit(
+            "the state is that of another run; expected one of the same method, and of "
+            "parameters of the same structure, shapes and dtypes."
+        )
 
     def whole() -> Solution:
         solution = solved(
@@ -145,6 +151,11 @@ def _run(
         at = aux(solution.params)
         solution = solution._replace(aux=at, evaluations=evaluations)
     return solution
+
+
+def _outline(state: SolverState) -> Any:
+    leaves, structure = jax.tree.flatten(state)
+    return structure, [(x.shape, x.dtype) for x in leaves]
 
 
 def _moved(

@@ -95,7 +95,8 @@ def scale_by_backtracking_linesearch(
     """
 
     def init(params: PyTree) -> ScaleByBacktrackingLinesearchState:
-        check_leaves("params", params)
+        flat = check_leaves("params", params)
+        params = flat.unflatten(flat.leaves)
         return ScaleByBacktrackingLinesearchState(
             learning_rate=scalar_like(params, 1.0),
             value=scalar_like(params, jnp.inf),
@@ -157,9 +158,9 @@ def _backtrack(
         either(
             fails(t),
             lambda: jax.debug.print(
-                "scale_by_backtracking_linesearch: no step lets the loss decrease enough"
-                "; the last of {} was {}, with an error of {}, from a loss of {} and a "
-                "slope of {}",
+                "scale_by_backtracking_linesearch: the loss does not decrease enough; "
+                "the last of {} steps was {}, with an error of {}, from a loss of {} "
+                "and a slope of {}",
                 t.count, t.step, t.error, begin.value, begin.slope,
             ),
             lambda: None,

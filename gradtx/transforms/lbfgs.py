@@ -1,17 +1,21 @@
 """L-BFGS: the gradient times an estimate of the inverse of the Hessian."""
 
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 
 from gradtx.core import ZERO, Count, Mean, Other, Pair, Point, transformation, treewise
 from gradtx.core.roles import mean_like, point_like, scalar_like
 from gradtx.numerics import divide, norm_of
-from gradtx.numerics.products import dot_of, mixed, products
+from gradtx.numerics.bundles import Bundles, dot_of
+from gradtx.numerics.shards import Spread, spread, spread_as
 from gradtx.trees import PyTree
 from gradtx.values import Steps
+
+# Entries of a leaf whose pairs are laid beside others', in 20 times its memory.
+SMALL = 2**12
 
 
 class ScaleByLBFGSState(NamedTuple):
@@ -27,13 +31,13 @@ class ScaleByLBFGSState(NamedTuple):
 def scale_by_lbfgs(memory_size: Steps = 10, scale_init_precond: bool = True) -> Pair:
     """Multiply the gradient by an estimate of the inverse Hessian: L-BFGS.
 
-    u = H g with H = Vᵀ H' V + ρ s sᵀ and V = I − ρ y sᵀ, for the last m changes s of the
-    parameters and y of the gradient, from the oldest, where H' = γ I, to the newest;
+    u = H g with H = Vᵀ H' V + ρ s sᵀ and V = I − ρ y sᵀ, for the last m changes s of
+    the parameters and y of the gradient, from the oldest, where H' = γ I, to the newest;
     ρ = 1 / s·y. It needs the parameters, and a line search after it (see `lbfgs`).
 
     A pair is left out unless s·y > 16 ε ‖s‖ ‖y‖, with the machine's ε: of less
     curvature, or a negative one, H would not be positive. γ is s·y / y·y of the newest
-    pair; with none it is min(1, 1 / ‖g‖). Where the parameters have not moved, as
+    pair; where that is left out, as in the first step, min(1, 1 / ‖g‖). Where the parameters have not moved, as
     after a search that failed, the memory is emptied. Where rounding leaves a u that is
     no descent, or not finite, it is min(1, 1 / ‖g‖) g.
 
@@ -67,52 +71,96 @@ def scale_by_lbfgs(memory_size: Steps = 10, scale_init_precond: bool = True) -> 
     def update(
         gs: PyTree, s: ScaleByLBFGSState, ps: PyTree
     ) -> tuple[PyTree, ScaleByLBFGSState]:
-        new = _remembered(gs, s, ps, memory_size)
-        memory = _Memory(
-            jax.tree.leaves(new.diff_params_memory),
-            jax.tree.leaves(new.diff_updates_memory),
-            new.weights_memory,
-            s.count % memory_size,
-        )
-        g, structure = jax.tree.flatten(gs)
-        capped = divide(jnp.ones_like(norm_of(g)), jnp.maximum(norm_of(g), 1))
-        d = memory.times(g, capped if scale_init_precond else None)
-        along = dot_of(d, g)
-        descends = jnp.isfinite(along) & (along > 0)
-        out = [jnp.where(descends, x, y * capped) for x, y in zip(d, g, strict=True)]
-        return structure.unflatten(out), new
+        return _step(gs, s, ps, scale_init_precond, spread())
 
     return treewise(init, update, arrangement_free=True)
 
 
+# Compiled as one, as its loops would be compiled in each call outside of `jax.jit`.
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _step(
+    gs: PyTree, s: ScaleByLBFGSState, ps: PyTree, scaled: bool, said: Spread
+) -> tuple[PyTree, ScaleByLBFGSState]:
+    with spread_as(said):
+        return _times_inverse(gs, s, ps, scaled)
+
+
+def _times_inverse(
+    gs: PyTree, s: ScaleByLBFGSState, ps: PyTree, scaled: bool
+) -> tuple[PyTree, ScaleByLBFGSState]:
+    """H g, and the state with the newest pair."""
+    size = len(s.weights_memory)
+    leaves, structure = jax.tree.flatten(gs)
+    bundles = Bundles(leaves, most=SMALL)
+    new, gamma = _remembered(gs, s, ps, bundles)
+    stacks = new.diff_params_memory, new.diff_updates_memory
+    rows = jnp.arange(size, dtype=s.count.dtype)
+    memory = _Memory(
+        *(bundles.join(jax.tree.leaves(x), leading=1) for x in stacks),
+        new.weights_memory,
+        (s.count + rows) % size,
+    )
+    g = bundles.join(leaves)
+    capped = 1 / jnp.maximum(norm_of(g), 1)
+    if scaled:
+        gamma = jnp.where(gamma > 0, gamma, capped)
+    else:
+        gamma = jnp.ones_like(gamma)
+    d = memory.times(g, gamma)
+    along = dot_of(d, g)
+    # The scale comes last, as another pass over all leaves would.
+    descends = jnp.isfinite(gamma * along) & (along > 0)
+    out = [
+        jnp.where(descends, gamma.astype(x.dtype) * x, capped.astype(x.dtype) * y)
+        for x, y in zip(d, g, strict=True)
+    ]
+    return structure.unflatten(bundles.split(out)), new
+
+
 def _remembered(
-    gs: PyTree, s: ScaleByLBFGSState, ps: PyTree, size: int
-) -> ScaleByLBFGSState:
-    """The state with one more pair, in the place of the oldest."""
-    moves = jax.tree.map(jnp.subtract, ps, s.params)
-    changes = jax.tree.map(jnp.subtract, gs, s.updates)
-    move, change = jax.tree.leaves(moves), jax.tree.leaves(changes)
-    curvature, length, rise = dot_of(move, change), norm_of(move), norm_of(change)
-    weight = divide(jnp.ones_like(curvature), curvature)
-    eps = 16 * jnp.finfo(curvature.dtype).eps
-    known = (s.count > 0) & (curvature > eps * length * rise)
-    for x in (weight, length * length, rise * rise):
-        known &= jnp.isfinite(x)
-    stuck = (s.count > 0) & (length == 0)
+    gs: PyTree, s: ScaleByLBFGSState, ps: PyTree, bundles: Bundles
+) -> tuple[ScaleByLBFGSState, jax.Array]:
+    """The state with one more pair, in the place of the oldest, and its s·y / y·y; 0
+    if there is none."""
+    size = len(s.weights_memory)
+    pairs = (ps, s.params), (gs, s.updates)
+    move, change = (_difference(new, old, bundles) for new, old in pairs)
+    ss, sy, yy = dot_of(move, move), dot_of(move, change), dot_of(change, change)
+    weight = divide(jnp.ones_like(sy), sy)
+    eps = 16 * jnp.finfo(sy.dtype).eps
+    is_pair = (s.count > 0) & (sy > eps * jnp.sqrt(ss) * jnp.sqrt(yy))
+    is_pair &= jnp.isfinite(weight) & jnp.isfinite(ss) & jnp.isfinite(yy)
+    stuck = (s.count > 0) & (ss == 0)
     place = (s.count - 1) % size
 
-    def kept(stack: jax.Array, row: jax.Array) -> jax.Array:
-        row = jnp.where(known, row, jnp.zeros_like(row))
+    def put(stack: jax.Array, row: jax.Array) -> jax.Array:
         return jax.lax.dynamic_update_index_in_dim(stack, row, place, 0)
 
+    def put_change(stack: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
+        return put(stack, new - old)
+
+    stacks = s.diff_params_memory, s.diff_updates_memory
+    # In a branch, not as a choice of rows: XLA would work out the condition, with all
+    # that it is made of, again in the kernel of each leaf.
+    stacks = jax.lax.cond(
+        is_pair,
+        lambda: jax.tree.map(put_change, stacks, (ps, gs), (s.params, s.updates)),
+        lambda: stacks,
+    )
     weights = jnp.where(stuck, jnp.zeros_like(s.weights_memory), s.weights_memory)
-    return s._replace(
+    new = s._replace(
         params=ps,
         updates=gs,
-        diff_params_memory=jax.tree.map(kept, s.diff_params_memory, moves),
-        diff_updates_memory=jax.tree.map(kept, s.diff_updates_memory, changes),
-        weights_memory=kept(weights, weight),
+        diff_params_memory=stacks[0],
+        diff_updates_memory=stacks[1],
+        weights_memory=put(weights, jnp.where(is_pair, weight, 0.0)),
     )
+    return new, jnp.where(is_pair, divide(sy, yy), 0.0)
+
+
+def _difference(new: PyTree, old: PyTree, bundles: Bundles) -> list[jax.Array]:
+    xs, ys = (bundles.join(jax.tree.leaves(tree)) for tree in (new, old))
+    return [x - y for x, y in zip(xs, ys, strict=True)]
 
 
 class _Memory(NamedTuple):
@@ -121,41 +169,29 @@ class _Memory(NamedTuple):
     moves: list[jax.Array]
     changes: list[jax.Array]
     weights: jax.Array
-    first: jax.Array  # the row of the oldest
+    rows: jax.Array  # from the oldest to the newest
 
-    def times(self, g: list[jax.Array], capped: jax.Array | None) -> list[jax.Array]:
-        """H g, with γ as `capped` where there is no pair; γ = 1 if that is None.
+    def times(self, g: list[jax.Array], gamma: jax.Array) -> list[jax.Array]:
+        """H g / γ, by the two loops over the pairs."""
 
-        The two loops over the pairs, which project a vector on one after the other, are
-        triangular systems once all inner products are known. So the pairs are passed
-        over as few times as in the loops, and no loop has all leaves in its body.
-        """
-        rows = [x[None] for x in g]
-        rho = self._ordered(self.weights)
-        sy = self._ordered(products(self.moves, self.changes))
-        yy = self._ordered(products(self.changes, self.changes))
-        sg = self._ordered(products(self.moves, rows)[:, 0])
-        yg = self._ordered(products(self.changes, rows)[:, 0])
-        gamma = jnp.ones_like(rho[0]) if capped is None else _scale(rho, yy, capped)
-        later = rho[:, None] * jnp.triu(sy, 1)
-        alpha = solve_triangular(later, rho * sg, unit_diagonal=True)
-        beta = gamma * rho * (yg - mixed(alpha, yy))
-        earlier = rho[:, None] * jnp.triu(sy, 1).T
-        c = solve_triangular(earlier, alpha - beta, lower=True, unit_diagonal=True)
-        c, alpha = (jnp.roll(x, self.first) for x in (c, gamma * alpha))
-        return [
-            gamma * x + mixed(c, s) - mixed(alpha, y)
-            for x, s, y in zip(g, self.moves, self.changes, strict=True)
-        ]
+        def project(q: Any, row: jax.Array) -> tuple[Any, jax.Array]:
+            move, change = _rows(self.moves, row), _rows(self.changes, row)
+            alpha = self.weights[row] * dot_of(move, q)
+            return _add(q, -alpha, change), alpha
 
-    def _ordered(self, x: jax.Array) -> jax.Array:
-        """What there is for each row, or for two, from the oldest to the newest."""
-        return jnp.roll(x, [-self.first] * x.ndim, range(x.ndim))
+        def project_back(r: Any, step: Any) -> tuple[Any, None]:
+            row, alpha = step
+            move, change = _rows(self.moves, row), _rows(self.changes, row)
+            beta = self.weights[row] * dot_of(change, r)
+            return _add(r, alpha / gamma - beta, move), None
+
+        q, alphas = jax.lax.scan(project, g, self.rows, reverse=True)
+        return jax.lax.scan(project_back, q, (self.rows, alphas))[0]
 
 
-def _scale(rho: jax.Array, yy: jax.Array, otherwise: jax.Array) -> jax.Array:
-    """γ = s·y / y·y of the newest pair."""
-    known = rho > 0
-    newest = len(rho) - 1 - jnp.argmax(known[::-1])
-    gamma = divide(jnp.ones_like(rho[0]), rho[newest] * yy[newest, newest])
-    return jnp.where(known[newest], gamma, otherwise)
+def _rows(stacks: list[jax.Array], row: jax.Array) -> list[jax.Array]:
+    return [jax.lax.dynamic_index_in_dim(x, row, 0, False) for x in stacks]
+
+
+def _add(xs: list[jax.Array], c: jax.Array, ys: list[jax.Array]) -> list[jax.Array]:
+    return [x + c.astype(x.dtype) * y for x, y in zip(xs, ys, strict=True)]

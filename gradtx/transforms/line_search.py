@@ -1,5 +1,6 @@
 """What line searches share: the loss along a line, and a search that is compiled once."""
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,14 +14,14 @@ from gradtx.core.pair import VOCABULARY
 from gradtx.core.precision import dtype_within, narrow
 from gradtx.core.roles import scalar
 from gradtx.numerics import as_array, is_real, widen
+from gradtx.numerics.bundles import Bundles, dot_of
 from gradtx.numerics.dtypes import in_dtype, is_inexact
-from gradtx.numerics.products import dot_of
 from gradtx.trees import Flat, PyTree
 from gradtx.trees.boxes import entries
 from gradtx.trees.checks import check_leaf, check_leaves, parameters_beside
 from gradtx.values import is_number, wrong_type
 
-Gradients = list[jax.Array]
+Gradients = list[jax.Array]  # in bundles
 Numbers = Mapping[str, Any]
 
 
@@ -57,8 +58,10 @@ class Line:
         value_of, read = jax.closure_convert(value_of, self.params)
         read = jax.tree.map(_constant, read)
         self.value_of = lambda points: value_of(points, *read)
+        self.bundles = Bundles(self.updates)
+        self._along = self.bundles.join(self.updates)
         # Of complex parameters, a gradient is the conjugate of what `jax.grad` gives.
-        self.gradients = [jnp.conj(widen(g, self.dtype)) for g in given.grads]
+        self.gradients = self._joined([jnp.conj(g) for g in given.grads])
         value = scalar("value", given.value, self.dtype)
         zero = jnp.zeros((), self.dtype)
         self.start = Point(zero, value, self._slope(self.gradients))
@@ -66,7 +69,7 @@ class Line:
     def at(self, step: jax.Array) -> tuple[Point, Gradients]:
         """The point after a step, and the gradients there as of `jax.grad`."""
         value, grads = jax.value_and_grad(self.value_of)(self._place(step))
-        grads = [widen(g, self.dtype) for g in grads]
+        grads = self._joined(grads)
         return Point(step, value, self._slope(grads)), grads
 
     def value_at(self, step: jax.Array) -> tuple[jax.Array, Callable[[], Gradients]]:
@@ -74,7 +77,7 @@ class Line:
         value, pull = jax.vjp(self.value_of, self._place(step))
 
         def grads() -> Gradients:
-            return [widen(g, self.dtype) for g in pull(jnp.ones_like(value))[0]]
+            return self._joined(pull(jnp.ones_like(value))[0])
 
         return value, grads
 
@@ -85,8 +88,14 @@ class Line:
             for p, u in pairs
         ]
 
+    def _joined(self, grads: Sequence[jax.Array]) -> Gradients:
+        wide = zip(grads, self.updates, strict=True)
+        return self.bundles.join(
+            [widen(g, self.dtype).astype(u.dtype) for g, u in wide]
+        )
+
     def _slope(self, grads: Gradients) -> jax.Array:
-        return dot_of([jnp.conj(g) for g in grads], self.updates)
+        return dot_of([jnp.conj(g) for g in grads], self._along)
 
 
 Search = Callable[[Line, jax.Array, Numbers], Found]
@@ -138,7 +147,11 @@ def searching(
     """
 
     def run(loss: _Loss, given: _Given) -> Found:
-        return search(Line(loss, given), given.last, given.numbers)
+        line = Line(loss, given)
+        found = search(line, given.last, given.numbers)
+        if found.gradients is None:
+            return found
+        return found._replace(gradients=line.bundles.split(found.gradients))
 
     compiled = jax.jit(run, static_argnums=0)
 
@@ -215,11 +228,12 @@ def _heard(
         return {n: x for n, x in extra.items() if n not in VOCABULARY}
     if any(p.kind is p.VAR_KEYWORD for p in taken.values()):
         return {n: x for n, x in extra.items() if n in taken or n not in VOCABULARY}
-    unknown = extra.keys() - taken.keys() - VOCABULARY
-    if unknown:
+    for name in extra.keys() - taken.keys() - VOCABULARY:
+        near = difflib.get_close_matches(name, [*taken, *VOCABULARY], n=1)
         raise wrong_type(
-            f"Unexpected keyword arguments {', '.join(sorted(unknown))}: value_fn takes "
-            f"{', '.join(taken) or 'nothing'}."
+            f"update got an unknown argument {name}; "
+            f"{f'did you mean {near[0]}? ' if near else ''}Unexpected keyword arguments "
+            f"are for value_fn, which takes {', '.join(taken) or 'nothing'}."
         )
     return {n: x for n, x in extra.items() if n in taken}
 

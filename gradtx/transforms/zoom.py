@@ -42,15 +42,21 @@ class ScaleByZoomLinesearchState(NamedTuple):
     info: ZoomLinesearchInfo
 
 
-class _Trials(NamedTuple):
+class _Progress(NamedTuple):
+    """The numbers of a search."""
+
     count: jax.Array
     step: jax.Array  # to try next
     low: Point  # the lowest so far
     high: Point  # a good step lies between low and this; infinity before one is known
     best: Point  # the lowest that is low enough; at 0 before there is one
     errors: tuple[jax.Array, jax.Array]  # there, or of the last if there is none
-    gradients: Any  # there
     ends: jax.Array
+
+
+class _Trials(NamedTuple):
+    progress: _Progress
+    gradients: Any  # at the best
 
 
 @transformation
@@ -109,7 +115,8 @@ def scale_by_zoom_linesearch(
     """
 
     def init(params: PyTree) -> ScaleByZoomLinesearchState:
-        check_leaves("params", params)
+        flat = check_leaves("params", params)
+        params = flat.unflatten(flat.leaves)
         return ScaleByZoomLinesearchState(
             learning_rate=scalar_like(params, 1.0),
             value=scalar_like(params, jnp.inf),
@@ -126,11 +133,11 @@ def scale_by_zoom_linesearch(
     def search(line: Line, last: jax.Array, n: Numbers) -> Found:
         one = jnp.ones((), line.dtype)
         guess = jnp.where(last > 0, last.astype(line.dtype), one) if keeps else one
-        t = _zoom(line, guess, n, max_linesearch_steps)
+        t, grads = _zoom(line, guess, n, max_linesearch_steps)
         if verbose:
-            _tell(line, t, n)
+            _tell(line.start, t, n)
         info = ZoomLinesearchInfo(t.count, *t.errors)
-        return Found(t.best.step, t.best.value, t.gradients, info)
+        return Found(t.best.step, t.best.value, grads, info)
 
     numbers = {
         "most": jnp.inf if max_learning_rate is None else max_learning_rate,
@@ -147,51 +154,79 @@ def scale_by_zoom_linesearch(
 
 def _zoom(line: Line, guess: jax.Array, n: Numbers, most: Any) -> _Trials:
     start = line.start
-    noise = 8 * jnp.finfo(line.dtype).eps * jnp.abs(start.value)
     infinite = jnp.full_like(guess, jnp.inf)
-    can_begin = (start.slope < 0) & jnp.isfinite(start.value)
-
-    def try_next(t: _Trials) -> _Trials:
-        new, grads = line.at(t.step)
-        errors = _errors(new, start, n)
-        fits, is_good = errors[0] <= n["tol"], jnp.maximum(*errors) <= n["tol"]
-        has_best = t.best.step > 0
-        takes = is_good | (fits & (~has_best | (new.value < t.best.value)))
-        # Where values differ by rounding alone, the slopes say where it goes down.
-        too_long = ~fits | (new.value > t.low.value + noise)
-        turns = (new.slope >= 0) == (t.high.step > t.low.step)
-        low = _chosen(too_long, t.low, new)
-        high = _chosen(too_long, new, _chosen(turns, t.low, t.high))
-        is_between = jnp.isfinite(high.step)
-        longer = jnp.minimum(n["increase_factor"] * new.step, n["most"])
-        width, right = jnp.abs(high.step - low.step), jnp.maximum(high.step, low.step)
-        short = is_between & (width <= n["precision"] * jnp.minimum(right, 1))
-        at_end = ~is_between & (new.step >= n["most"])
-        count = t.count + 1
-        return _Trials(
-            count,
-            jnp.where(is_between, _between(low, high, noise), longer),
-            low,
-            high,
-            _chosen(takes, new, t.best),
-            _chosen(takes | ~has_best, errors, t.errors),
-            _chosen(takes, grads, t.gradients),
-            is_good | (short & (takes | has_best)) | at_end | (count >= most),
-        )
-
     is_known = jnp.isfinite(start.value) & jnp.isfinite(start.slope)
     error = jnp.where(is_known, jnp.maximum(start.slope, 0), jnp.inf)
-    first = _Trials(
-        jnp.zeros((), jnp.int32),
-        jnp.minimum(guess, n["most"]),
-        start,
-        Point(infinite, infinite, infinite),
-        start,
-        (error, jnp.zeros_like(error)),
-        line.gradients,
-        ~can_begin,
+
+    def try_next(t: _Trials) -> _Trials:
+        new, grads = line.at(t.progress.step)
+        finite = jnp.isfinite(new.value) & jnp.isfinite(new.slope)
+        # Not only to spare what need not be asked: XLA would work out again, for each
+        # leaf that it takes or leaves, what it makes of numbers outside of a branch.
+        progress, takes = jax.lax.cond(
+            finite,
+            lambda: _judged(t.progress, new, start, n),
+            lambda: _shortened(t.progress, new),
+        )
+        count = progress.count
+        progress = progress._replace(ends=progress.ends | (count >= most))
+        return _Trials(progress, _chosen(takes, grads, t.gradients))
+
+    first = _Progress(
+        count=jnp.zeros((), jnp.int32),
+        step=jnp.minimum(guess, n["most"]),
+        low=start,
+        high=Point(infinite, infinite, infinite),
+        best=start,
+        errors=(error, jnp.zeros_like(error)),
+        ends=~(is_known & (start.slope < 0)),
     )
-    return jax.lax.while_loop(lambda t: ~t.ends, try_next, first)
+    return jax.lax.while_loop(
+        lambda t: ~t.progress.ends, try_next, _Trials(first, line.gradients)
+    )
+
+
+def _judged(
+    t: _Progress, new: Point, start: Point, n: Numbers
+) -> tuple[_Progress, jax.Array]:
+    """The progress with a trial of finite numbers, and whether that is the best."""
+    errors = _errors(new, start, n)
+    fits, is_good = errors[0] <= n["tol"], jnp.maximum(*errors) <= n["tol"]
+    takes = is_good | (fits & ((t.best.step == 0) | (new.value < t.best.value)))
+    best = _chosen(takes, new, t.best)
+    # Where values differ by rounding alone, the slopes say where it goes down.
+    noise = 8 * jnp.finfo(new.value.dtype).eps * jnp.abs(start.value)
+    too_long = ~fits | (new.value > t.low.value + noise)
+    turns = (new.slope >= 0) == (t.high.step > t.low.step)
+    high = _chosen(too_long, new, _chosen(turns, t.low, t.high))
+    low = _chosen(too_long, t.low, new)
+    is_between = jnp.isfinite(high.step)
+    longer = jnp.minimum(n["increase_factor"] * new.step, n["most"])
+    width, right = jnp.abs(high.step - low.step), jnp.maximum(high.step, low.step)
+    is_short = is_between & (width <= n["precision"] * jnp.minimum(right, 1))
+    at_end = ~is_between & (new.step >= n["most"])
+    progress = _Progress(
+        count=t.count + 1,
+        step=jnp.where(is_between, _between(low, high, noise), longer),
+        low=low,
+        high=high,
+        best=best,
+        errors=_chosen(takes | (best.step == 0), errors, t.errors),
+        ends=is_good | (is_short & (best.step > 0)) | at_end,
+    )
+    return progress, takes
+
+
+def _shortened(t: _Progress, new: Point) -> tuple[_Progress, jax.Array]:
+    """The progress with a trial that has left the domain of the loss."""
+    infinite = jnp.full_like(new.step, jnp.inf)
+    progress = t._replace(
+        count=t.count + 1,
+        step=t.low.step + 0.2 * (new.step - t.low.step),
+        high=Point(new.step, infinite, infinite),
+        errors=_chosen(t.best.step == 0, (infinite, infinite), t.errors),
+    )
+    return progress, jnp.zeros((), bool)
 
 
 def _chosen(condition: jax.Array, x: Any, y: Any) -> Any:
@@ -207,13 +242,7 @@ def _errors(p: Point, start: Point, n: Numbers) -> tuple[jax.Array, jax.Array]:
         by_slopes = p.slope - (2 * c - 1) * start.slope
         decrease = jnp.minimum(decrease, jnp.maximum(by_slopes, rise))
     steepness = jnp.abs(p.slope) - n["curv_rtol"] * jnp.abs(start.slope)
-    is_known = jnp.isfinite(p.value) & jnp.isfinite(p.slope)
-
-    def error(x: jax.Array) -> jax.Array:
-        x = jnp.where(is_known & ~jnp.isnan(x), x, jnp.inf)
-        return jnp.maximum(x, 0)
-
-    return error(decrease), error(steepness)
+    return jnp.maximum(decrease, 0), jnp.maximum(steepness, 0)
 
 
 def _between(low: Point, high: Point, noise: jax.Array) -> jax.Array:
@@ -226,17 +255,16 @@ def _between(low: Point, high: Point, noise: jax.Array) -> jax.Array:
     # Of values that differ by rounding alone, the slopes' straight line knows more.
     x = jnp.where(jnp.abs(rise) <= noise, a / (a - b), cubic)
     x = jnp.where(jnp.isfinite(x), jnp.clip(x, 0.1, 0.9), 0.5)
-    is_known = jnp.isfinite(high.value) & jnp.isfinite(high.slope)
-    return low.step + jnp.where(is_known, x, 0.2) * width
+    return low.step + jnp.where(jnp.isfinite(high.value), x, 0.2) * width
 
 
-def _tell(line: Line, t: _Trials, n: Numbers) -> None:
+def _tell(start: Point, t: _Progress, n: Numbers) -> None:
     """Print what became of a search that failed."""
     decrease, curvature = t.errors
     is_between, found = jnp.isfinite(t.high.step), t.best.step > 0
     width = jnp.abs(t.high.step - t.low.step)
     flags = {
-        FLAG_NOT_A_DESCENT_DIRECTION: ~(line.start.slope < 0),
+        FLAG_NOT_A_DESCENT_DIRECTION: ~(start.slope < 0),
         FLAG_NO_STEPSIZE_FOUND: ~found,
         FLAG_INTERVAL_NOT_FOUND: found & ~is_between & (t.low.step >= n["most"]),
         FLAG_INTERVAL_TOO_SMALL: is_between & (width <= n["precision"]),
@@ -247,7 +275,7 @@ def _tell(line: Line, t: _Trials, n: Numbers) -> None:
         jax.debug.print(
             "scale_by_zoom_linesearch: from a loss of {} and a slope of {}, a step of {}"
             " in {} evaluations, with errors of {} (decrease) and {} (curvature)",
-            line.start.value, line.start.slope, t.best.step, t.count, decrease, curvature,
+            start.value, start.slope, t.best.step, t.count, decrease, curvature,
         )  # fmt: skip
         for text, holds in flags.items():
             either(holds, lambda text=text: jax.debug.print(text), lambda: None)
