@@ -1,4 +1,4 @@
-"""What line searches share: the loss along a line, and a search that is compiled once."""
+"""What line searches share: the loss along a line, and a search compiled once."""
 
 import difflib
 import inspect
@@ -213,8 +213,8 @@ def _heard(
     missing = [name for name, x in said.items() if x is None]
     if missing:
         raise wrong_type(
-            f"update misses {' and '.join(missing)}: call update(updates, state, params,"
-            " value=value, grad=grad, value_fn=f) with value, grad = "
+            f"update misses {' and '.join(missing)}: call update(updates, state, "
+            "params, value=value, grad=grad, value_fn=f) with value, grad = "
             "jax.value_and_grad(f)(params), or those of value_and_grad_from_state(f)."
         )
     if not callable(value_fn):
@@ -230,10 +230,10 @@ def _heard(
         return {n: x for n, x in extra.items() if n in taken or n not in VOCABULARY}
     for name in extra.keys() - taken.keys() - VOCABULARY:
         near = difflib.get_close_matches(name, [*taken, *VOCABULARY], n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
         raise wrong_type(
-            f"update got an unknown argument {name}; "
-            f"{f'did you mean {near[0]}? ' if near else ''}Unexpected keyword arguments "
-            f"are for value_fn, which takes {', '.join(taken) or 'nothing'}."
+            f"update got an unknown argument {name}; {meant}Unexpected keyword "
+            f"arguments are for value_fn, which takes {', '.join(taken) or 'nothing'}."
         )
     return {n: x for n, x in extra.items() if n in taken}
 

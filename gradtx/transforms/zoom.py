@@ -273,10 +273,15 @@ def _tell(start: Point, t: _Progress, n: Numbers) -> None:
 
     def tell() -> None:
         jax.debug.print(
-            "scale_by_zoom_linesearch: from a loss of {} and a slope of {}, a step of {}"
-            " in {} evaluations, with errors of {} (decrease) and {} (curvature)",
-            start.value, start.slope, t.best.step, t.count, decrease, curvature,
-        )  # fmt: skip
+            "scale_by_zoom_linesearch: from a loss of {} and a slope of {}, a step of "
+            "{} in {} evaluations, with errors of {} (decrease) and {} (curvature)",
+            start.value,
+            start.slope,
+            t.best.step,
+            t.count,
+            decrease,
+            curvature,
+        )
         for text, holds in flags.items():
             either(holds, lambda text=text: jax.debug.print(text), lambda: None)
 
