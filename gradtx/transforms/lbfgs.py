@@ -91,15 +91,15 @@ def _times_inverse(
 ) -> tuple[PyTree, ScaleByLBFGSState]:
     """H g, and the state with the newest pair."""
     size = len(s.weights_memory)
+    structure: Any
     leaves, structure = jax.tree.flatten(gs)
     bundles = Bundles(leaves, most=SMALL)
     new, gamma = _remembered(gs, s, ps, bundles)
-    stacks = new.diff_params_memory, new.diff_updates_memory
-    rows = jnp.arange(size, dtype=s.count.dtype)
     memory = _Memory(
-        *(bundles.join(jax.tree.leaves(x), leading=1) for x in stacks),
+        bundles.join(jax.tree.leaves(new.diff_params_memory), leading=1),
+        bundles.join(jax.tree.leaves(new.diff_updates_memory), leading=1),
         new.weights_memory,
-        (s.count + rows) % size,
+        (s.count + jnp.arange(size, dtype=s.count.dtype)) % size,
     )
     g = bundles.join(leaves)
     capped = 1 / jnp.maximum(norm_of(g), 1)

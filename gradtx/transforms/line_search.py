@@ -189,9 +189,9 @@ def searching(
         )
         found = (compiled if _may_be_compiled(loss, given) else run)(loss, given)
         step = jax.lax.stop_gradient(found.step)
-        out = [widen(u, loss.dtype) for u in us]
-        out = iter([step.astype(u.dtype) * u for u in out])
-        out = flat.unflatten([next(out) if moves else None for moves in moves])
+        wide = [widen(u, loss.dtype) for u in us]
+        steps = iter([step.astype(u.dtype) * u for u in wide])
+        out = flat.unflatten([next(steps) if moves else None for moves in moves])
         new = state._replace(
             learning_rate=in_dtype(step, state.learning_rate.dtype),
             value=in_dtype(found.value, state.value.dtype),

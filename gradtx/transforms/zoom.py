@@ -1,5 +1,6 @@
 """The zoom line search: a step after which the loss is lower, and flatter."""
 
+import functools
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -283,6 +284,6 @@ def _tell(start: Point, t: _Progress, n: Numbers) -> None:
             curvature,
         )
         for text, holds in flags.items():
-            either(holds, lambda text=text: jax.debug.print(text), lambda: None)
+            either(holds, functools.partial(jax.debug.print, text), lambda: None)
 
     either(jnp.maximum(decrease, curvature) > n["tol"], tell, lambda: None)
