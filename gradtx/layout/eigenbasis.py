@@ -69,7 +69,7 @@ def eigenbasis(
         chosen = sides == "both" or size < other or (size == other and side == 0)
         return size <= max_size and chosen
 
-    def init(x):
+    def init(x: jax.Array) -> tuple[Any, Any]:
         kept = [is_kept(x.shape, side) for side in (0, 1)]
         dtype = wide_dtype(x.dtype)
         sizes = x.shape[-2:]
@@ -83,7 +83,7 @@ def eigenbasis(
         )
         return factor, basis
 
-    def learn(factor, g):
+    def learn(factor: Any, g: jax.Array) -> Any:
         g = squarable(jax.lax.stop_gradient(g))
         grams = (lambda: _product(g, _adjoint(g))), (lambda: _product(_adjoint(g), g))
         return tuple(
@@ -91,27 +91,27 @@ def eigenbasis(
             for f, gram in zip(factor, grams, strict=True)
         )
 
-    def first(factor):
+    def first(factor: Any) -> Any:
         return tuple(_eigenvectors(f) if _is_there(f) else f for f in factor)
 
-    def refresh(factor, basis):
+    def refresh(factor: Any, basis: Any) -> tuple[Any, Any]:
         done = [
             _power_step(f, q) if _is_there(f) else (q, ())
             for f, q in zip(factor, basis, strict=True)
         ]
         return tuple(q for q, _ in done), tuple(change for _, change in done)
 
-    def into(basis, x):
+    def into(basis: Any, x: jax.Array) -> jax.Array:
         left, right = basis
         x = _product(_adjoint(left), x) if _is_there(left) else x
         return _product(x, right) if _is_there(right) else x
 
-    def back(basis, x):
+    def back(basis: Any, x: jax.Array) -> jax.Array:
         left, right = basis
         x = _product(left, x) if _is_there(left) else x
         return _product(x, _adjoint(right)) if _is_there(right) else x
 
-    def carry(role, change, x):
+    def carry(role: Role, change: Any, x: jax.Array) -> jax.Array:
         left, right = change
         if role is Role.SQUARE and squares == "as they are":
             return x
