@@ -53,6 +53,7 @@ GIVEN = {
     "l2_norm_clip": 1.0,
     "learning_rate": 0.1,
     "mask": gradtx.matrices,
+    "max_backtracking_steps": 15,
     "max_delta": 1.0,
     "max_norm": 1.0,
     "measure": gradtx.global_norm,

@@ -7,22 +7,19 @@ from gradtx.layout.complex_parts import (
     SplitRealAndImaginaryState,
     split_real_and_imaginary,
 )
-from gradtx.layout.conjugate import (
-    ConjugateState as ConjugateState,
-    Coordinates as Coordinates,
-    View as View,
-    conjugate,
-    view as view,
-)
 from gradtx.layout.eigenbasis import eigenbasis as eigenbasis
 from gradtx.layout.flattened import flatten
 from gradtx.layout.packed import Packed as Packed
 from gradtx.layout.packed import pack, unpack
 from gradtx.layout.stacked import StackedState as StackedState
 from gradtx.layout.stacked import stacked
+from gradtx.layout.views import (
+    Coordinates as Coordinates,
+    View as View,
+    view as view,
+)
 
 __all__ = [
-    "conjugate",
     "SplitRealAndImaginaryState",
     "flatten",
     "pack",

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.roles import Role
-from gradtx.layout.conjugate import Coordinates, view
+from gradtx.layout.views import Coordinates, view
 from gradtx.numerics import lerp, wide_dtype
 from gradtx.numerics.arithmetic import squarable
 from gradtx.values import Steps
@@ -145,12 +145,15 @@ def _is_there(x: Any) -> bool:
 
 def _eigenvectors(gram: jax.Array) -> jax.Array:
     """By falling eigenvalues."""
+    # The authors' code has it too; of a gradient of zeros it makes the identity.
     tiny = 1e-30 * jnp.eye(gram.shape[-1], dtype=gram.dtype)
     return jnp.linalg.eigh(gram + tiny)[1][:, ::-1]
 
 
 def _power_step(gram: jax.Array, q: jax.Array) -> tuple[jax.Array, Change]:
     image = _product(gram, q)
+    # QR gives the columns signs that depend on LAPACK; a mean that is turned and a
+    # square that is even do not.
     order = jnp.argsort(-jnp.sum((q.conj() * image).real, axis=0))
     new = jnp.linalg.qr(image[:, order])[0]
     return new, Change(_product(_adjoint(new), q), order)

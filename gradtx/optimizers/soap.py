@@ -1,7 +1,6 @@
 """SOAP."""
 
 from gradtx.core import GradientTransformation, chain
-from gradtx.layout.conjugate import conjugate
 from gradtx.layout.eigenbasis import eigenbasis
 from gradtx.matrix import dense
 from gradtx.transforms.adam import scale_by_adam
@@ -10,6 +9,7 @@ from gradtx.transforms.scaling import scale_by_schedule
 from gradtx.trees.matrix_axes import AxesSelector
 from gradtx.values import Decay, LearningRate, NonNegative, Steps, checked
 from gradtx.values.arguments import FractionConstant
+from gradtx.wrappers.conjugate import conjugate
 
 
 @checked

@@ -13,6 +13,9 @@ from gradtx.wrappers.parallel import ParallelState as ParallelState, parallel
 from gradtx.wrappers.nesterov import NesterovState as NesterovState, nesterov
 from gradtx.wrappers.cautious import cautious
 
+# In other coordinates
+from gradtx.wrappers.conjugate import ConjugateState as ConjugateState, conjugate
+
 # Over devices
 from gradtx.wrappers.across import across
 
@@ -94,6 +97,8 @@ __all__ = [
     "parallel",
     "nesterov",
     "cautious",
+    # In other coordinates
+    "conjugate",
     # Over devices
     "across",
     # For some leaves

@@ -1,8 +1,8 @@
 """A transformation in other coordinates: Q u(Qᵀ g)."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,10 @@ from gradtx.core import (
     transformation,
 )
 from gradtx.core.pair import Scope
-from gradtx.core.roles import Basis, Factor, Role, Slot, is_slot
+from gradtx.core.roles import Basis, Count, Factor, Role, Slot, is_slot
 from gradtx.core.wrap import run_if
 from gradtx.inspection.map_params import slots_in
+from gradtx.layout.views import AView, Coordinates
 from gradtx.matrix import dense, mapped
 from gradtx.numerics import safe_increment, wide_dtype, widen
 from gradtx.numerics.shards import gathered, placed_as
@@ -30,55 +31,11 @@ from gradtx.trees import Flat, PyTree, keystr
 from gradtx.trees.boxes import entries
 from gradtx.trees.checks import check_leaves, parameters_beside
 from gradtx.trees.matrix_axes import AxesSelector, Matrices, matrix_axes
-from gradtx.values import Misfit, Value, recorded
-from gradtx.values.arguments import instance_of
-
-
-class Coordinates(NamedTuple):
-    """What a view's factory returns: functions of one matrix of m rows and n columns.
-
-    `init(x)` makes what is learned of the gradients of a matrix like x, and the basis.
-    `learn(factor, g)` learns from a gradient. `first(factor)` and `refresh(factor,
-    basis)` give a basis, and `refresh` also what `carry` needs. `into(basis, x)` and
-    `back(basis, x)` go to the new coordinates and come back. `carry(role, change, x)`
-    takes an array of a state from the old basis to the new; `roles` are those that it
-    can carry. `every` is the number of steps between two refreshes; `seeds`, whether
-    the first gradient only makes the first basis; and `learns_first`, whether a
-    gradient is learned from, and the basis refreshed, before it is used.
-    """
-
-    init: Callable[[jax.Array], tuple[Any, Any]]
-    learn: Callable[[Any, jax.Array], Any]
-    first: Callable[[Any], Any]
-    refresh: Callable[[Any, Any], tuple[Any, Any]]
-    into: Callable[[Any, jax.Array], jax.Array]
-    back: Callable[[Any, jax.Array], jax.Array]
-    carry: Callable[[Role, Any, jax.Array], jax.Array]
-    roles: frozenset[Role]
-    every: int
-    seeds: bool
-    learns_first: bool
-
-
-class View(Value):
-    """Other coordinates for matrices, as a value: how they are made, and learn.
-
-    It prints as the call that made it, compares, hashes and pickles.
-    """
-
-    __slots__ = ()
-
-    @property
-    def coordinates(self) -> Coordinates:
-        return self._made
-
-
-view = recorded(View)
-AView = Annotated[View, instance_of(View, "a view, such as eigenbasis()", "AView")]
+from gradtx.values import Misfit
 
 
 class ConjugateState(NamedTuple):
-    count: jax.Array  # updates so far
+    count: Count  # updates so far
     factors: Factor  # what each leaf's basis is made of
     bases: Basis
     inner_state: OptState  # in the coordinates of the bases
@@ -124,7 +81,7 @@ def conjugate(
                 )
         return slots, structure
 
-    def leaves_of(flat: Flat) -> list[Matrices | None]:
+    def leaves_of(flat: Flat) -> list[Any]:
         found = matrix_axes(axes, flat.unflatten(flat.leaves))
         pairs = zip(flat.leaves, found, strict=True)
         return [None if x is None or a is None else a.of(x.shape) for x, a in pairs]

@@ -1,0 +1,53 @@
+"""Views of a matrix: other coordinates, which `conjugate` runs a transformation in."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import jax
+
+from gradtx.core.roles import Role
+from gradtx.values import Value, recorded
+from gradtx.values.arguments import instance_of
+
+
+class Coordinates(NamedTuple):
+    """What a view's factory returns: functions of one matrix of m rows and n columns.
+
+    `init(x)` makes what is learned of the gradients of a matrix like x, and the basis.
+    `learn(factor, g)` learns from a gradient. `first(factor)` and `refresh(factor,
+    basis)` give a basis, and `refresh` also what `carry` needs. `into(basis, x)` and
+    `back(basis, x)` go to the new coordinates and come back. `carry(role, change, x)`
+    takes an array of a state from the old basis to the new; `roles` are those that it
+    can carry. `every` is the number of steps between two refreshes; `seeds`, whether
+    the first gradient only makes the first basis; and `learns_first`, whether a
+    gradient is learned from, and the basis refreshed, before it is used.
+    """
+
+    init: Callable[[jax.Array], tuple[Any, Any]]
+    learn: Callable[[Any, jax.Array], Any]
+    first: Callable[[Any], Any]
+    refresh: Callable[[Any, Any], tuple[Any, Any]]
+    into: Callable[[Any, jax.Array], jax.Array]
+    back: Callable[[Any, jax.Array], jax.Array]
+    carry: Callable[[Role, Any, jax.Array], jax.Array]
+    roles: frozenset[Role]
+    every: int
+    seeds: bool
+    learns_first: bool
+
+
+class View(Value):
+    """Other coordinates for matrices, as a value: how they are made, and learn.
+
+    It prints as the call that made it, compares, hashes and pickles.
+    """
+
+    __slots__ = ()
+
+    @property
+    def coordinates(self) -> Coordinates:
+        return self._made
+
+
+view = recorded(View)
+AView = Annotated[View, instance_of(View, "a view, such as eigenbasis()", "AView")]
