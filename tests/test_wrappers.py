@@ -190,11 +190,11 @@ def test_every_optimizer_in_a_stack_of_wrappers(row):
 @a_few
 def test_every_wrapper(wrapper, row):
     """Each wrapper runs with one of the optimizers, and each of these in some."""
-    if wrapper == "stacked" and row.by_place:
+    taken = [row for row in A_FEW if not (wrapper == "stacked" and row.by_place)]
+    if row not in taken:
         pytest.skip("it tells leaves apart, and is refused")
-    turn = [*WRAPPERS].index(wrapper) % len(A_FEW)
-    tx, extra = WRAPPERS[wrapper](row), VALUE.get(wrapper, {})
-    assert_the_laws_hold(tx, runs=A_FEW.index(row) == turn, **extra)
+    runs = taken[[*WRAPPERS].index(wrapper) % len(taken)] is row
+    assert_the_laws_hold(WRAPPERS[wrapper](row), runs, **VALUE.get(wrapper, {}))
 
 
 @pytest.mark.parametrize("every", [3, gradtx.piecewise_constant_schedule(2, {1: 2})])
