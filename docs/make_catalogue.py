@@ -36,6 +36,7 @@ SMALL = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
 ADAM = gradtx.scale_by_adam()
 # What is given to a factory for an argument that has no default, by its name.
 GIVEN = {
+    "view": gradtx.layout.eigenbasis(),
     "base_optimizer": ADAM,
     "bound": "at most",
     "clipping": 0.1,
@@ -55,6 +56,7 @@ GIVEN = {
     "mask": gradtx.matrices,
     "max_backtracking_steps": 15,
     "max_delta": 1.0,
+    "max_linesearch_steps": 15,
     "max_norm": 1.0,
     "measure": gradtx.global_norm,
     "measure_name": "norm",
@@ -84,7 +86,8 @@ REPEATED = {
 }
 GIVEN_TO = {"restart_moments": {"every": 1000}}
 # What `update` is given if it asks for it; what is not here is asked for last.
-ASKED = {"params": None, "value": 1.0, "obj_fn": gradtx.tree.norm}
+NORM = gradtx.tree.norm
+ASKED = {"params": None, "value": 1.0, "grad": SMALL, "value_fn": NORM, "obj_fn": NORM}
 HEAD = f"""# The catalogue
 
 Every public transformation: what it does, its scope, what its state takes, what
@@ -138,10 +141,10 @@ def needs(tx: Any) -> list[str]:
         try:
             jax.eval_shape(step, SMALL)
         except (TypeError, ValueError) as error:
-            asked = re.search(r"needs (the parameters|\w+): call update", str(error))
+            asked = re.search(r"(needs|misses) ([\w ]+): call update", str(error))
             if asked is None:
                 raise
-            found.append(asked[1].replace("the parameters", "params"))
+            found += asked[2].replace("the parameters", "params").split(" and ")
         else:
             break
     return found
