@@ -3,6 +3,13 @@
 from gradtx.core.transformation import chain as chain, named_chain as named_chain
 from gradtx.layout import flatten as flatten
 from gradtx.regularizers import add_decayed_weights as add_decayed_weights
+from gradtx.transforms.zoom import (
+    FLAG_CURVATURE_COND_NOT_SATISFIED as FLAG_CURVATURE_COND_NOT_SATISFIED,
+    FLAG_INTERVAL_NOT_FOUND as FLAG_INTERVAL_NOT_FOUND,
+    FLAG_INTERVAL_TOO_SMALL as FLAG_INTERVAL_TOO_SMALL,
+    FLAG_NO_STEPSIZE_FOUND as FLAG_NO_STEPSIZE_FOUND,
+    FLAG_NOT_A_DESCENT_DIRECTION as FLAG_NOT_A_DESCENT_DIRECTION,
+)
 from gradtx.typing import (
     ConditionFn as ConditionFn,
     ShouldSkipUpdateFunction as ShouldSkipUpdateFunction,

@@ -147,25 +147,6 @@ from gradtx.transforms.madgrad import MadgradState, scale_by_madgrad
 from gradtx.transforms.cocob import COCOBState, scale_by_cocob
 from gradtx.transforms.plateau import ReduceLROnPlateauState, reduce_on_plateau
 
-# Line searches, and methods that need one
-from gradtx.transforms.backtracking import (
-    BacktrackingLinesearchInfo as BacktrackingLinesearchInfo,
-    ScaleByBacktrackingLinesearchState,
-    scale_by_backtracking_linesearch,
-)
-from gradtx.transforms.zoom import (
-    FLAG_CURVATURE_COND_NOT_SATISFIED as FLAG_CURVATURE_COND_NOT_SATISFIED,
-    FLAG_INTERVAL_NOT_FOUND as FLAG_INTERVAL_NOT_FOUND,
-    FLAG_INTERVAL_TOO_SMALL as FLAG_INTERVAL_TOO_SMALL,
-    FLAG_NO_STEPSIZE_FOUND as FLAG_NO_STEPSIZE_FOUND,
-    FLAG_NOT_A_DESCENT_DIRECTION as FLAG_NOT_A_DESCENT_DIRECTION,
-    ScaleByZoomLinesearchState,
-    ZoomLinesearchInfo,
-    scale_by_zoom_linesearch,
-)
-from gradtx.transforms.value_and_grad import value_and_grad_from_state
-from gradtx.transforms.lbfgs import ScaleByLBFGSState, scale_by_lbfgs
-
 # Last links: where the parameters may be, and their mean
 from gradtx.transforms.nonnegative import (
     NonNegativeParamsState,
@@ -298,15 +279,6 @@ __all__ = [
     "scale_by_cocob",
     "ReduceLROnPlateauState",
     "reduce_on_plateau",
-    # Line searches, and methods that need one
-    "ScaleByBacktrackingLinesearchState",
-    "scale_by_backtracking_linesearch",
-    "ScaleByZoomLinesearchState",
-    "ZoomLinesearchInfo",
-    "scale_by_zoom_linesearch",
-    "value_and_grad_from_state",
-    "ScaleByLBFGSState",
-    "scale_by_lbfgs",
     # Last links: where the parameters may be, and their mean
     "NonNegativeParamsState",
     "keep_params_nonnegative",

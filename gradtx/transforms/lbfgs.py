@@ -31,15 +31,16 @@ class ScaleByLBFGSState(NamedTuple):
 def scale_by_lbfgs(memory_size: Steps = 10, scale_init_precond: bool = True) -> Pair:
     """Multiply the gradient by an estimate of the inverse Hessian: L-BFGS.
 
-    u = H g with H = Vᵀ H' V + ρ s sᵀ and V = I − ρ y sᵀ, for the last m changes s of
-    the parameters and y of the gradient, from the oldest, where H' = γ I, to the newest;
-    ρ = 1 / s·y. It needs the parameters, and a line search after it (see `lbfgs`).
+    u = H g with H = Vᵀ H' V + ρ s sᵀ, V = I − ρ y sᵀ and ρ = 1 / s·y, for the last m
+    changes s of the parameters and y of the gradient, from the oldest, where H' = γ I,
+    to the newest. It needs the parameters, and a line search after it (see `lbfgs`).
 
     A pair is left out unless s·y > 16 ε ‖s‖ ‖y‖, with the machine's ε: of less
     curvature, or a negative one, H would not be positive. γ is s·y / y·y of the newest
-    pair; where that is left out, as in the first step, min(1, 1 / ‖g‖). Where the parameters have not moved, as
-    after a search that failed, the memory is emptied. Where rounding leaves a u that is
-    no descent, or not finite, it is min(1, 1 / ‖g‖) g.
+    pair; where that is left out, as in the first step, min(1, 1 / ‖g‖). Where the
+    parameters have not moved, as after a search that failed, the memory is emptied.
+    Where rounding leaves a u that is no descent, or not finite, it is
+    min(1, 1 / ‖g‖) g.
 
     Args:
       memory_size: m >= 1, the number of pairs that are kept.
@@ -90,22 +91,19 @@ def _times_inverse(
 ) -> tuple[PyTree, ScaleByLBFGSState]:
     """H g, and the state with the newest pair."""
     size = len(s.weights_memory)
+    structure: Any
     leaves, structure = jax.tree.flatten(gs)
     bundles = Bundles(leaves, most=SMALL)
     new, gamma = _remembered(gs, s, ps, bundles)
-    stacks = new.diff_params_memory, new.diff_updates_memory
-    rows = jnp.arange(size, dtype=s.count.dtype)
     memory = _Memory(
-        *(bundles.join(jax.tree.leaves(x), leading=1) for x in stacks),
+        bundles.join(jax.tree.leaves(new.diff_params_memory), leading=1),
+        bundles.join(jax.tree.leaves(new.diff_updates_memory), leading=1),
         new.weights_memory,
-        (s.count + rows) % size,
+        (s.count + jnp.arange(size, dtype=s.count.dtype)) % size,
     )
     g = bundles.join(leaves)
     capped = 1 / jnp.maximum(norm_of(g), 1)
-    if scaled:
-        gamma = jnp.where(gamma > 0, gamma, capped)
-    else:
-        gamma = jnp.ones_like(gamma)
+    gamma = jnp.where(gamma > 0, gamma, capped) if scaled else jnp.ones_like(gamma)
     d = memory.times(g, gamma)
     along = dot_of(d, g)
     # The scale comes last, as another pass over all leaves would.

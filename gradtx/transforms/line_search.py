@@ -1,4 +1,4 @@
-"""What line searches share: the loss along a line, and a search that is compiled once."""
+"""What line searches share: the loss along a line, and a search compiled once."""
 
 import difflib
 import inspect
@@ -189,9 +189,9 @@ def searching(
         )
         found = (compiled if _may_be_compiled(loss, given) else run)(loss, given)
         step = jax.lax.stop_gradient(found.step)
-        out = [widen(u, loss.dtype) for u in us]
-        out = iter([step.astype(u.dtype) * u for u in out])
-        out = flat.unflatten([next(out) if moves else None for moves in moves])
+        wide = [widen(u, loss.dtype) for u in us]
+        steps = iter([step.astype(u.dtype) * u for u in wide])
+        out = flat.unflatten([next(steps) if moves else None for moves in moves])
         new = state._replace(
             learning_rate=in_dtype(step, state.learning_rate.dtype),
             value=in_dtype(found.value, state.value.dtype),
@@ -213,8 +213,8 @@ def _heard(
     missing = [name for name, x in said.items() if x is None]
     if missing:
         raise wrong_type(
-            f"update misses {' and '.join(missing)}: call update(updates, state, params,"
-            " value=value, grad=grad, value_fn=f) with value, grad = "
+            f"update misses {' and '.join(missing)}: call update(updates, state, "
+            "params, value=value, grad=grad, value_fn=f) with value, grad = "
             "jax.value_and_grad(f)(params), or those of value_and_grad_from_state(f)."
         )
     if not callable(value_fn):
@@ -230,10 +230,10 @@ def _heard(
         return {n: x for n, x in extra.items() if n in taken or n not in VOCABULARY}
     for name in extra.keys() - taken.keys() - VOCABULARY:
         near = difflib.get_close_matches(name, [*taken, *VOCABULARY], n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
         raise wrong_type(
-            f"update got an unknown argument {name}; "
-            f"{f'did you mean {near[0]}? ' if near else ''}Unexpected keyword arguments "
-            f"are for value_fn, which takes {', '.join(taken) or 'nothing'}."
+            f"update got an unknown argument {name}; {meant}Unexpected keyword "
+            f"arguments are for value_fn, which takes {', '.join(taken) or 'nothing'}."
         )
     return {n: x for n, x in extra.items() if n in taken}
 

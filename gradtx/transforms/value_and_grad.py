@@ -45,8 +45,8 @@ def value_and_grad_from_state(
         with naming("value_and_grad_from_state"):
             if found[0] is None or found[1] is None:
                 raise Misfit(
-                    "the state holds no value or no grad; expected that of a chain with "
-                    "scale_by_zoom_linesearch(...), or with "
+                    "the state holds no value or no grad; expected that of a chain "
+                    "with scale_by_zoom_linesearch(...), or with "
                     "scale_by_backtracking_linesearch(..., store_grad=True)."
                 )
         fresh = functools.partial(compute, params, *args, **kwargs)

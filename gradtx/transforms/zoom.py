@@ -1,5 +1,6 @@
 """The zoom line search: a step after which the loss is lower, and flatter."""
 
+import functools
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -273,11 +274,16 @@ def _tell(start: Point, t: _Progress, n: Numbers) -> None:
 
     def tell() -> None:
         jax.debug.print(
-            "scale_by_zoom_linesearch: from a loss of {} and a slope of {}, a step of {}"
-            " in {} evaluations, with errors of {} (decrease) and {} (curvature)",
-            start.value, start.slope, t.best.step, t.count, decrease, curvature,
-        )  # fmt: skip
+            "scale_by_zoom_linesearch: from a loss of {} and a slope of {}, a step of "
+            "{} in {} evaluations, with errors of {} (decrease) and {} (curvature)",
+            start.value,
+            start.slope,
+            t.best.step,
+            t.count,
+            decrease,
+            curvature,
+        )
         for text, holds in flags.items():
-            either(holds, lambda text=text: jax.debug.print(text), lambda: None)
+            either(holds, functools.partial(jax.debug.print, text), lambda: None)
 
     either(jnp.maximum(decrease, curvature) > n["tol"], tell, lambda: None)
