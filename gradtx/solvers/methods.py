@@ -12,7 +12,8 @@ from gradtx.optimizers import lbfgs
 from gradtx.solvers.constraints import checked_pair
 from gradtx.solvers.lbfgsb import ScaleByLBFGSBState, lbfgsb
 from gradtx.solvers.loop import line_search_of
-from gradtx.transforms import scale, scale_by_zoom_linesearch
+from gradtx.transforms.scaling import scale
+from gradtx.transforms.zoom import scale_by_zoom_linesearch
 from gradtx.trees import PyTree
 from gradtx.values import Misfit, Value, brief
 
