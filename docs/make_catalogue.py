@@ -132,7 +132,7 @@ def needs(tx: Any) -> list[str]:
     found: list[str] = []
     while len(found) == sum(name in ASKED for name in found):
 
-        def step(p: Any) -> Any:
+        def step(p: Any, found: Any = tuple(found)) -> Any:
             words = {name: ASKED[name] for name in found if name != "params"}
             aggregates = isinstance(tx, gradtx.aggregation.Aggregator)
             g = jax.tree.map(lambda x: x[None], p) if aggregates else p

@@ -165,3 +165,32 @@ def test_lbfgs_leaves_out_pairs_without_curvature():
         assert jnp.vdot(u, g) > 0
         assert (state.weights_memory >= 0).all()
     assert (state.weights_memory > 0).sum() == 1
+
+
+@pytest.mark.parametrize(
+    "method", ["polak-ribiere", "fletcher-reeves", "hestenes-stiefel", "dai-yuan"]
+)
+def test_conjugate_gradients(method, x64):
+    """On a quadratic, n steps of the linear method; elsewhere to a minimum."""
+    n = 6
+    a = jnp.diag(jnp.arange(1.0, n + 1)) + 0.3
+    exact = gradtx.scale_by_zoom_linesearch(40, curv_rtol=1e-9, tol=0.0)
+    solved = gradtx.solvers.minimize(
+        lambda x: x @ a @ x / 2 - x.sum(),
+        jnp.zeros(n),
+        gradtx.optimizers.nonlinear_cg(method, exact),
+        tol=1e-6,
+        max_steps=n + 1,
+    )
+    np.testing.assert_allclose(
+        solved.params, jnp.linalg.solve(a, jnp.ones(n)), atol=1e-5
+    )
+
+    def rosenbrock(x):
+        return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+    start = jnp.array([-1.2, 1.0] * 2)
+    method = gradtx.optimizers.nonlinear_cg(method)
+    found = gradtx.solvers.minimize(rosenbrock, start, method, tol=1e-6, max_steps=2000)
+    assert found.converged
+    assert jnp.linalg.norm(jax.grad(rosenbrock)(found.params)) < 1e-5

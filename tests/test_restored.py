@@ -45,7 +45,7 @@ class Library:
 
     def __getattr__(self, name):
         for place in self.places:
-            if hasattr(place, name):
+            if name in vars(place):  # what is given up there is found by asking only
                 return getattr(place, name)
         raise AttributeError(name)
 

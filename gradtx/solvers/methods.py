@@ -9,10 +9,11 @@ import jax
 from gradtx.core import GradientTransformation, chain
 from gradtx.core.pair import as_pair
 from gradtx.optimizers import lbfgs
+from gradtx.optimizers.nonlinear_cg import nonlinear_cg
 from gradtx.solvers.constraints import checked_pair
 from gradtx.solvers.lbfgsb import ScaleByLBFGSBState, lbfgsb
 from gradtx.solvers.loop import line_search_of
-from gradtx.transforms import scale
+from gradtx.transforms.scaling import scale
 from gradtx.transforms.zoom import scale_by_zoom_linesearch
 from gradtx.trees import PyTree
 from gradtx.values import Misfit, Value, brief
@@ -26,6 +27,7 @@ def gradient_descent() -> GradientTransformation:
 METHODS: dict[str, Callable[[], GradientTransformation]] = {
     "lbfgs": lbfgs,
     "lbfgsb": lbfgsb,
+    "nonlinear_cg": nonlinear_cg,
     "gradient_descent": gradient_descent,
 }
 # These find a step with the map that leads back.
