@@ -32,8 +32,9 @@ def scale_by_nonlinear_cg(method: Method = "polak-ribiere") -> Pair:
         "dai-yuan"          β = g·g / d·y
 
     Where β is not finite or u would not be a descent, u is g: it begins anew. So do
-    "fletcher-reeves" and "dai-yuan" where |g·g₋| > g·g / 5, as they may get stuck. A
-    line search has to follow (see `nonlinear_cg`). It keeps two copies of the parameters.
+    "fletcher-reeves" and "dai-yuan" where |g·g₋| > g·g / 5, as they may get stuck.
+    A line search has to follow (see `nonlinear_cg`). It keeps two copies of the
+    parameters.
 
     Args:
       method: which β.
