@@ -76,6 +76,38 @@ Optax's states have not are the last ones and have defaults. Names that Optax gi
 """
 
 
+FURTHER = """## Further, by module
+
+- *Losses*. Elementwise ones take equal shapes or a scalar target; softmax and divergences
+  labels of the logits' rank, with 1s on batch axes, or one floating-point distribution.
+  A label out of range is NaN, also in `ctc_loss`, where it may not be the blank and
+  padding has to be last. `smooth_labels(where=)` gives masked entries 0; the cosine of a
+  zero vector, and `ntxent` without pairs, are 0. `triplet_margin_loss` takes |x|ᵖ, p >= 1.
+- *Projections*. The projection of the centre onto a sphere is the point with equal
+  entries. `projection_non_negative` has the derivative 1 at 0. Integers become floats, and
+  nothing is broadcast but a prefix of a box's bounds.
+- *Linear algebra*. `matrix_inverse_pth_root` takes any plain whole number p >= 1;
+  `scale_gradient` a scalar; `hungarian_algorithm` and `base_hungarian_algorithm` are one
+  function, whose pairs are in the order of rows, with an infinite sum where no assignment
+  is possible; `nnls` restarts its momentum.
+- *Line searches*. A search that fails makes no step, where Optax's may make an unsafe one.
+  L-BFGS leaves out pairs whose s·y is not positive beside |s||y|. Gradients of complex
+  parameters are passed conjugated, like all updates.
+- *Matrices*. `muon` gives embeddings and heads to AdamW, by their paths; its coefficients
+  are constants and not in the state, which is that of the chain that it is; `aol`, which
+  can reverse a direction, is not offered.
+- *Microbatches*. Sums of half precision are carried in float32; more real microbatches
+  than there are parts are refused.
+- *Privacy*. An example whose gradient is not finite counts as zero, so that it cannot move
+  the sum by more than the bound. `experimental.aggregating.process` gives the preprocessor
+  no parameters, which have no axis of examples.
+- *Integers*. Parameters and gradients that are arrays of integers are refused by path;
+  `masked` and `partition` freeze them.
+- *Half precision in the state*. Hyperparameters in a state are float32 at least:
+  `hyperparam_dtype` in bfloat16 would make 0.999 a 1.
+"""
+
+
 def cell(text: str) -> str:
     return text.replace("|", "\\|") or "—"
 
@@ -102,6 +134,7 @@ def page() -> str:
         ]
         parts.append(f"## {title}")
         parts.append(table("about, Optax 0.2.8, gradtx, write instead", rows))
+    parts.append(FURTHER)
     if NOT_YET:
         parts.append("## What is not there yet")
         parts.append(
