@@ -105,7 +105,7 @@ FURTHER = """## Further, by module
   `masked` and `partition` freeze them.
 - *Half precision in the state*. Hyperparameters in a state are float32 at least:
   `hyperparam_dtype` in bfloat16 would make 0.999 a 1.
-"""
+"""  # noqa: E501 - a page
 
 
 def cell(text: str) -> str:
