@@ -36,8 +36,8 @@ ROWS = [
         **SEARCH,
     ),
     Row(gradtx.scale_by_lbfgs, {}, {"memory_size": 2}, needs_params=True),
-    Row(gradtx.optimizers.scale_by_nonlinear_cg),
-    Row(gradtx.optimizers.scale_by_nonlinear_cg, {}, {"method": "dai-yuan"}),
+    Row(gradtx.transforms.scale_by_nonlinear_cg),
+    Row(gradtx.transforms.scale_by_nonlinear_cg, {}, {"method": "dai-yuan"}),
     Row(gradtx.optimizers.nonlinear_cg, {}, {}, **SEARCH),
     Row(gradtx.lbfgs, {"learning_rate": 0.1}, {"memory_size": 2}, **SEARCH),
 ]

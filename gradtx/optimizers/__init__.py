@@ -96,10 +96,6 @@ from gradtx.transforms.zoom import (
     scale_by_zoom_linesearch,
 )
 from gradtx.optimizers.lbfgs import lbfgs
-from gradtx.transforms.nonlinear_cg import (
-    ScaleByNonlinearCGState as ScaleByNonlinearCGState,
-    scale_by_nonlinear_cg as scale_by_nonlinear_cg,
-)
 from gradtx.optimizers.nonlinear_cg import nonlinear_cg as nonlinear_cg
 
 # Averages, noise and curvature

@@ -177,6 +177,12 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = shown_too(__name__, "gradtx.places.transforms")
 
+# Conjugate directions
+from gradtx.transforms.nonlinear_cg import (
+    ScaleByNonlinearCGState as ScaleByNonlinearCGState,
+    scale_by_nonlinear_cg as scale_by_nonlinear_cg,
+)
+
 # Matrices
 from gradtx.transforms.lmo import LmoState as LmoState, lmo as lmo
 from gradtx.transforms.decay_stepped import (
