@@ -669,3 +669,28 @@ def test_wrappers_go_around_and_inside():
             jax.tree.map(lambda x: jnp.isfinite(x).all(), run(tx, p, gradient, 4)[-1])
         )
         gradtx.describe(tx, p)
+
+
+def test_describe_shows_the_matrices():
+    shapes = {"w": (4, 6), "qkv": (8, 12), "fused": (8, 5), "b": (6,), "head": (6, 2)}
+    p = {k: jax.ShapeDtypeStruct(s, jnp.float32) for k, s in shapes.items()}
+    p["layers"] = {"kernel": jax.ShapeDtypeStruct((3, 8, 5), jnp.float32)}
+    axes = gradtx.by_path(
+        {
+            "w": Axes(1, 0),
+            "qkv": Axes(1, 0, heads=3),
+            "fused": Axes(1, 0, blocks=[3, 2]),
+            "layers/*": Axes(2, 1),
+            "*": None,
+        }
+    )
+    found = gradtx.describe(gradtx.muon(0.1, muon_weight_dimension_numbers=axes), p)
+    parts = {part.factory: part for part in found.parts}
+    expected = {"fused": "3+2x8", "layers/kernel": "5x8x3", "qkv": "4x8x3", "w": "6x4"}
+    for name in ("scale_by_polar", "scale_by_fan"):
+        assert parts[name].matrices == expected
+    assert not parts["scale_by_adam"].matrices
+    assert "layers/kernel 5x8x3" in " ".join(str(found).split())
+    soap = gradtx.describe(gradtx.soap(0.1), {"w": p["w"], "b": p["b"]})
+    seen = {part.factory: part.matrices for part in soap.parts}
+    assert seen["conjugate"] == {"w": "6x4"}

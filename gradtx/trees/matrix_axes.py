@@ -112,6 +112,11 @@ class Matrices:
         many = bool(self.batch) or self.heads > 1
         return math.prod(self.batch) * self.heads if many else None
 
+    def __str__(self) -> str:
+        """Rows x columns x batch, the rows of unequal blocks as a sum."""
+        rows = "+".join(f"{m}" for m, _ in self.sizes)
+        return f"{rows}x{self.columns}" + (f"x{self.count}" if self.count else "")
+
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """Rows and columns of a matrix of each block."""
