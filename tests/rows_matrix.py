@@ -106,6 +106,7 @@ ROWS = [
         needs_params=True,
         amplifies=20,
     ),
+    Row(gradtx.scale_by_rms, {"decay": 0.9, "eps": 1e-8}, {"eps_as_floor": True}),
     Row(gradtx.transforms.brake_radial, {"brake": 0.5}, needs_params=True),
     Row(
         gradtx.transforms.pin_radius,

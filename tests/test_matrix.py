@@ -483,7 +483,7 @@ def test_soap_muon_is_the_step_of_the_record(double):
     tx = gradtx.optimizers.soap_muon(eta, momentum, axes=ROWS)
     ours = run(tx, jnp.asarray(p), slope, 25)
     theirs = [*record(p, slope, 25, lambda i: float(momentum(i)), eta)]
-    np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
 
 
 def test_later_links_see_the_gradient():

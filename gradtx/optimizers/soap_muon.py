@@ -54,7 +54,7 @@ def soap_muon(
     view = eigenbasis(shampoo_decay, every=1, passes_first=True, of="gradient")
     matrix = chain(
         ema(beta, debias=False, nesterov=True),
-        conjugate(view, scale_by_rms(b2, eps=1e-16), axes),
+        conjugate(view, scale_by_rms(b2, eps_as_floor=True), axes),
         scale_by_polar("gentle", norm="schatten", axes=axes, eps_as_floor=True),
         scale_by_fan("jordan", axes=axes),
         scale(-1.0),
