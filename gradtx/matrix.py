@@ -28,6 +28,7 @@ from gradtx.trees.matrix_axes import (
     AxesSelector,
     Matrices,
     MatrixAxes,
+    array_shape,
     matrix_axes,
 )
 from gradtx.trees.select import only, selector
@@ -73,7 +74,7 @@ def is_auxiliary(path: Any) -> bool:
 
 def dense(path: Any, leaf: Any) -> Any:
     """The axes of kernels (in, out) that are no embeddings and no heads."""
-    is_dense = jnp.ndim(leaf) == 2 and not is_auxiliary(path)
+    is_dense = len(array_shape(leaf)) == 2 and not is_auxiliary(path)
     return Axes(1, 0) if is_dense else None
 
 
@@ -84,7 +85,7 @@ def flax(path: Any, leaf: Any) -> Any:
     parts of its path: query, key and value (in, heads, size), out (heads, size, out).
     Not of embeddings, heads, depthwise kernels and leaves of fewer than two axes.
     """
-    shape = jnp.shape(leaf)
+    shape = array_shape(leaf)
     if len(shape) < 2 or is_auxiliary(path):
         return None
     if len(shape) == 3:
@@ -107,7 +108,7 @@ def torch(path: Any, leaf: Any) -> Any:
     `Linear` (out, in); `Conv` (out, in, *window). Not of embeddings, heads, depthwise
     kernels and leaves of fewer than two axes.
     """
-    shape = jnp.shape(leaf)
+    shape = array_shape(leaf)
     if len(shape) < 2 or is_auxiliary(path) or (len(shape) > 2 and shape[1] == 1):
         return None
     if len(shape) > 2 and all(n == 1 for n in shape[1:]):
@@ -124,7 +125,7 @@ def scanned(preset: Any, layers: int = 1) -> Any:
     """
 
     def label(path: Any, leaf: Any) -> Any:
-        shape = jnp.shape(leaf)
+        shape = array_shape(leaf)
         one = jax.ShapeDtypeStruct(shape[layers:], jnp.float32)
         axes = preset(path, one)
         return None if axes is None else axes.behind(len(one.shape), layers)

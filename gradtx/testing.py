@@ -52,7 +52,7 @@ def check(
       tx: a gradient transformation. Of a composite one, each part is checked by itself.
       params: parameters to try it on; by default leaves of several shapes. Give some
         to a rule that does not take all shapes.
-      extra: the extra arguments that `update` needs.
+      extra: the extra arguments that `update` needs; `grad` is the gradient by default.
 
     Raises:
       AssertionError: naming what is declared, and what is found.
@@ -185,9 +185,15 @@ def _run(
             lambda p, i=step: (factor * (1.5 + jnp.cos(3 * p + i))).astype(p.dtype),
             params,
         )
-        u, state = pair.update(gs, state, at, **extra)
+        u, state = pair.update(gs, state, at, **_heard(pair, gs, extra))
         outs.append(u)
     return outs, state
+
+
+def _heard(pair: Pair, gradient: PyTree, extra: Mapping[str, Any]) -> Any:
+    """The extra arguments, with the gradient, if it listens to `grad`."""
+    hears = pair.extra_args is not None and "grad" in pair.extra_args
+    return {"grad": gradient, **extra} if hears else extra
 
 
 def _compare_arrangements(
@@ -271,9 +277,9 @@ class _Follower:
         leaf = jax.ShapeDtypeStruct(shape, jnp.float32)
         state = jax.eval_shape(pair.init, leaf)
         words = {name: jnp.asarray(x) for name, x in extra.items()}
-        closed = jax.make_jaxpr(lambda g, s, p, w: pair.update(g, s, p, **w))(
-            leaf, state, leaf, words
-        )
+        closed = jax.make_jaxpr(
+            lambda g, s, p, w: pair.update(g, s, p, **_heard(pair, g, w))
+        )(leaf, state, leaf, words)
         args = jax.tree_util.tree_leaves_with_path((leaf, state, leaf, words))
         inputs = [self.input(path, x, shape) for path, x in args]
         fields = range(1, 1 + len(jax.tree.leaves(state)))

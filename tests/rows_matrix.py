@@ -99,4 +99,38 @@ ROWS = [
         needs_params=True,
         amplifies=20,
     ),
+    Row(
+        gradtx.optimizers.soap_muon,
+        {"beta": 0.9, "weight_decay": 0.1},
+        {"learning_rate": 0.1, "adam_learning_rate": 0.05},
+        needs_params=True,
+        amplifies=20,
+    ),
+    Row(gradtx.scale_by_rms, {"decay": 0.9, "eps": 1e-8}, {"eps_as_floor": True}),
+    Row(gradtx.transforms.brake_radial, {"brake": 0.5}, needs_params=True),
+    Row(
+        gradtx.transforms.pin_radius,
+        {"learning_rate": 0.1, "weight_decay": 0.1},
+        {"axes": Axes(1, 0)},
+        needs_params=True,
+    ),
+    Row(
+        gradtx.renorm,
+        {"size": 0.5},
+        {"bound": "at least", "per": "unit", "of_params": True, "axes": Axes(1, 0)},
+        needs_params=True,
+    ),
+    Row(
+        gradtx.wrappers.given_gradient,
+        parts=(
+            gradtx.chain(
+                gradtx.ema(0.9),
+                gradtx.parallel(
+                    gradtx.identity(),
+                    gradtx.wrappers.raw_gradient(),
+                    merge=gradtx.merges.agreeing,
+                ),
+            ),
+        ),
+    ),
 ]

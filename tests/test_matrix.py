@@ -129,6 +129,7 @@ TRANSFORMS = {
         gradtx.scale_by_muon(weight_dimension_numbers=axes), 0.1, axes
     ),
     "soap": lambda axes: gradtx.soap(0.1, every=2, axes=axes),
+    "soap_muon": lambda axes: gradtx.optimizers.soap_muon(0.1, axes=axes),
 }
 
 
@@ -425,6 +426,145 @@ def test_soap_follows_its_paper(every, double):
         np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-10)
 
 
+# The record of modded-nanogpt's optimizer track
+
+
+def record(p, gradient, steps, momentum, eta, decay=0.025):
+    """Its step of a hidden matrix."""
+    mean, square = np.zeros_like(p), np.zeros_like(p)
+    factors, bases = [0.0, 0.0], [None, None]
+    for i in range(steps):
+        g = np.asarray(gradient(i, p))
+        mean = mean + (1 - momentum(i)) * (g - mean)
+        u = g + momentum(i) * (mean - g)
+        size = np.sum((u @ u.T) ** 2) ** 0.25
+        if i:
+            turned = bases[0].T @ u @ bases[1]
+            square = 0.9 * square + 0.1 * turned**2
+            u = bases[0] @ (turned / np.sqrt(np.maximum(square, 1e-16))) @ bases[1].T
+            u = u * size / np.sum((u @ u.T) ** 2) ** 0.25
+        grams = g @ g.T, g.T @ g
+        factors = [0.9 * f + 0.1 * x for f, x in zip(factors, grams, strict=True)]
+        if i == 0:
+            bases = [np.linalg.eigh(f)[1][:, ::-1] for f in factors]
+        else:
+            for side, (f, q) in enumerate(zip(factors, bases, strict=True)):
+                order = np.argsort(-np.diag(q.T @ f @ q))
+                square = np.take(square, order, axis=side)
+                bases[side] = np.linalg.qr(f @ q[:, order])[0]
+        u = u / np.sum((u @ u.T) ** 2) ** 0.25
+        for _ in range(12):
+            gram = u @ u.T
+            u = 2 * u + (-1.5 * gram + 0.5 * gram @ gram) @ u
+        along = np.sum(u * p) / np.sum(p * p)
+        u = u - 0.5 * min(along, 0) * p
+        rows = [np.linalg.norm(x, axis=1, keepdims=True) for x in (p, u)]
+        u = eta(i) * u * np.maximum(1, 0.3825 * rows[0] / rows[1])
+        radius = np.linalg.norm(p)
+        target = radius - np.sum(u * p) / radius
+        p = (p - u) * target / np.linalg.norm(p - u)
+        p = p - decay * eta(i) * np.where(u * p > 0, p, 0)
+        yield p
+
+
+def test_soap_muon_is_the_step_of_the_record(double):
+    p = np.random.default_rng(5).normal(size=(6, 6))
+    slopes = np.random.default_rng(6).normal(size=(25, 6, 6))
+
+    def slope(i, p):
+        return slopes[i].T @ (slopes[i] @ p - 1)
+
+    def momentum(count):
+        return 0.85 + 0.1 * jnp.minimum(jnp.float64(count) / 10, 1)
+
+    def eta(count):
+        return 0.05 * (1 - jnp.float64(count) / 30) ** 1.2
+
+    tx = gradtx.optimizers.soap_muon(eta, momentum, axes=ROWS)
+    ours = run(tx, jnp.asarray(p), slope, 25)
+    theirs = [*record(p, slope, 25, lambda i: float(momentum(i)), eta)]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
+
+
+def test_later_links_see_the_gradient():
+    p = {"w": jnp.zeros(3), "b": None}
+    raw = gradtx.wrappers.raw_gradient()
+    agreeing = gradtx.parallel(gradtx.identity(), raw, merge=gradtx.merges.agreeing)
+    tx = gradtx.wrappers.given_gradient(gradtx.chain(gradtx.trace(0.9), agreeing))
+    state = tx.init(p)
+    for g in ([1.0, 1.0, 1.0], [1.0, -0.5, -2.0]):
+        g = {"w": jnp.asarray(g), "b": None}
+        u, state = tx.update(g, state, p, grad="of the caller")
+    np.testing.assert_allclose(u["w"], jnp.array([1.9, 0, -1.1]) * 1.5, rtol=1e-6)
+    view = gradtx.layout.eigenbasis(of="gradient")
+    for link in (raw, gradtx.conjugate(view, gradtx.scale_by_adam())):
+        with pytest.raises(TypeError, match="needs grad"):
+            link.update(g, link.init(p), p)
+        with pytest.raises(ValueError, match=r"shape"):
+            link.update(g, link.init(p), p, grad={"w": jnp.ones(4), "b": None})
+
+
+def test_a_gradient_is_turned_with_the_updates(double):
+    p = jnp.asarray(RNG.normal(size=(4, 4)))
+    raw = gradtx.wrappers.raw_gradient()
+    view = gradtx.layout.eigenbasis(every=1)
+    inner = gradtx.parallel(gradtx.identity(), raw)
+    tx = gradtx.wrappers.given_gradient(gradtx.conjugate(view, inner, ROWS))
+    state = tx.init(p)
+    for i in range(3):
+        u, state = tx.update(jnp.sin(i + p), state, p)
+    np.testing.assert_allclose(u, 2 * jnp.sin(2 + p), atol=1e-12)
+
+
+# The radius of the weights
+
+
+def test_a_brake_is_on_steps_that_lengthen_the_weights(double):
+    p, u = (jnp.asarray(RNG.normal(size=(2, 3, 4))) for _ in range(2))
+    u = u.at[0].add(2 * p[0]).at[1].add(-2 * p[1])
+    brake = gradtx.transforms.brake_radial(0.3, Axes(2, 1))
+    v, _ = brake.update(u, brake.init(p), p)
+    along = jnp.vdot(u[0], p[0]) / jnp.vdot(p[0], p[0])
+    assert along > 0
+    np.testing.assert_allclose(v[0], u[0] - 0.3 * along * p[0], rtol=1e-12)
+    np.testing.assert_array_equal(v[1], u[1])
+    whole = gradtx.transforms.brake_radial(1.0)
+    v, _ = whole.update(p, whole.init(p), p)
+    np.testing.assert_allclose(v, 0, atol=1e-14)
+    v, _ = whole.update(p, whole.init(p), 0 * p)
+    np.testing.assert_array_equal(v, p)
+
+
+def test_a_pin_leaves_the_radius_of_the_first_order(double):
+    p, u = (jnp.asarray(RNG.normal(size=(2, 3, 4))) for _ in range(2))
+    pin = gradtx.transforms.pin_radius(axes=Axes(2, 1))
+    u = u.at[0].set(-3 * p[0])  # through zero, and out on the other side
+    v, _ = pin.update(u, pin.init(p), p)
+    np.testing.assert_allclose(v[0], u[0], rtol=1e-12)
+    moved = p[1] + u[1]
+    radius = jnp.linalg.norm(p[1]) + jnp.vdot(p[1], u[1]) / jnp.linalg.norm(p[1])
+    expected = moved * radius / jnp.linalg.norm(moved)
+    np.testing.assert_allclose(p[1] + v[1], expected, rtol=1e-12)
+    decay = gradtx.transforms.pin_radius(0.5, 0.2, axes=Axes(2, 1))
+    v, _ = decay.update(u, decay.init(p), p)
+    kept = np.where(u[1] * expected < 0, 0.9, 1.0)
+    assert {*kept.flat} == {0.9, 1.0}
+    np.testing.assert_allclose(p[1] + v[1], kept * expected, rtol=1e-12)
+    v, _ = pin.update(u, pin.init(p), 0 * p)
+    np.testing.assert_array_equal(v, u)
+
+
+def test_a_floor_of_rows_is_said_by_the_axes(double):
+    p, u = (jnp.asarray(RNG.normal(size=(5, 4))) for _ in range(2))
+    u = u.at[:, 1].mul(0.01)
+    for axes, axis in ((Axes(0, 1), 1), (Axes(1, 0), 0)):
+        floor = gradtx.renorm("at least", 0.4, per="unit", of_params=True, axes=axes)
+        v, _ = floor.update(u, floor.init(p), p)
+        sizes = [jnp.linalg.norm(x, axis=axis, keepdims=True) for x in (p, u)]
+        expected = u * jnp.maximum(1, 0.4 * sizes[0] / sizes[1])
+        np.testing.assert_allclose(v, expected, rtol=1e-12)
+
+
 @gradtx.layout.view
 def still():
     """The coordinates that there are."""
@@ -529,3 +669,28 @@ def test_wrappers_go_around_and_inside():
             jax.tree.map(lambda x: jnp.isfinite(x).all(), run(tx, p, gradient, 4)[-1])
         )
         gradtx.describe(tx, p)
+
+
+def test_describe_shows_the_matrices():
+    shapes = {"w": (4, 6), "qkv": (8, 12), "fused": (8, 5), "b": (6,), "head": (6, 2)}
+    p = {k: jax.ShapeDtypeStruct(s, jnp.float32) for k, s in shapes.items()}
+    p["layers"] = {"kernel": jax.ShapeDtypeStruct((3, 8, 5), jnp.float32)}
+    axes = gradtx.by_path(
+        {
+            "w": Axes(1, 0),
+            "qkv": Axes(1, 0, heads=3),
+            "fused": Axes(1, 0, blocks=[3, 2]),
+            "layers/*": Axes(2, 1),
+            "*": None,
+        }
+    )
+    found = gradtx.describe(gradtx.muon(0.1, muon_weight_dimension_numbers=axes), p)
+    parts = {part.factory: part for part in found.parts}
+    expected = {"fused": "3+2x8", "layers/kernel": "5x8x3", "qkv": "4x8x3", "w": "6x4"}
+    for name in ("scale_by_polar", "scale_by_fan"):
+        assert parts[name].matrices == expected
+    assert not parts["scale_by_adam"].matrices
+    assert "layers/kernel 5x8x3" in " ".join(str(found).split())
+    soap = gradtx.describe(gradtx.soap(0.1), {"w": p["w"], "b": p["b"]})
+    seen = {part.factory: part.matrices for part in soap.parts}
+    assert seen["conjugate"] == {"w": "6x4"}

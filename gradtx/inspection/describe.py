@@ -15,6 +15,7 @@ from gradtx.core.wrap import parts_of
 from gradtx.inspection.optional import needed_by
 from gradtx.trees import flatten
 from gradtx.trees.like import size
+from gradtx.trees.matrix_axes import matrix_axes
 from gradtx.trees.select import only, selection
 from gradtx.values import Value, naming
 from gradtx.values.calls import names_of, remake, signature
@@ -42,6 +43,7 @@ class DescribedPart(NamedTuple):
     hyperparameters: dict[str, Any]  # arguments, without the transformations inside
     parameters: int  # entries that it acts on
     leaves: tuple[str, ...]  # the paths of the leaves that it acts on
+    matrices: dict[str, str]  # by path, rows x columns x batch of those that it sees so
     slots: tuple[Slot, ...]  # its own, without those of the parts inside
 
     @property
@@ -110,7 +112,7 @@ def describe(tx: GradientTransformation, params: Any) -> Description:
     noted: dict[Any, _Noted] = {}
     noting = _noting(tx, noted)
     state = jax.eval_shape(noting.init, params)
-    whole = _Seen(size(params), _paths(params))
+    whole = _Seen(size(params), _paths(params), {})
     return Description(
         tuple(_walk(Part("", noting, state), whole, noted, depth=0)),
         size(params),
@@ -123,6 +125,7 @@ class _Seen(NamedTuple):
 
     parameters: int
     leaves: tuple[str, ...]
+    matrices: dict[str, str]
 
 
 @dataclass
@@ -148,7 +151,7 @@ def _noting(tx: Any, noted: dict[Any, _Noted]) -> Pair:
 
     def init(params: Any) -> Any:
         acted = _masked(tx, params)
-        noted[init].seen = _Seen(size(acted), _paths(acted))
+        noted[init].seen = _Seen(size(acted), _paths(acted), _matrices(tx, params))
         return pair.init(params)
 
     noted[init] = _Noted(tx)
@@ -173,11 +176,28 @@ def _masked(tx: Any, params: Any) -> Any:
     return only(flat, flat.leaves, selection(mask, params))
 
 
+def _matrices(tx: Any, params: Any) -> dict[str, str]:
+    """Rows x columns x batch of the leaves that a part takes for matrices, by path."""
+    if not isinstance(tx, Value):
+        return {}
+    build, found = getattr(tx.factory, "build", tx.factory), dict[str, str]()
+    for name in names_of(build, "AxesSelector"):
+        if (said := tx.arguments[name]) is not None:
+            flat = flatten(params)
+            for path, x, axes in zip(
+                flat.paths, flat.leaves, matrix_axes(said, params), strict=True
+            ):
+                if axes is not None:
+                    found[_name(path)] = str(axes.of(x.shape))
+    return found
+
+
 def _paths(params: Any) -> tuple[str, ...]:
-    found = jax.tree_util.tree_leaves_with_path(params)
-    return tuple(
-        jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in found
-    )
+    return tuple(_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(params))
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def _walk(
@@ -295,6 +315,9 @@ def _table(description: Description) -> Any:
         around[part.depth] = part.parameters
         if part.parameters != around[part.depth - 1]:
             called.append(f", on {part.parameters:,}: {_few(part.leaves)}", "dim")
+        if part.matrices:
+            seen = [f"{path} {sizes}" for path, sizes in part.matrices.items()]
+            called.append(f", matrices: {_few(seen)}", "dim")
         hypers = Text(_shown(part.hyperparameters), "dim")
         cell = Group(called, Padding(hypers, (0, 0, 0, 2)))
         sizes = [slot.bytes for slot in part.slots]

@@ -34,7 +34,9 @@ def eigenbasis(
     sides: Sides = "both",
     squares: Squares = "by order",
     seeds: bool = True,
+    passes_first: bool = False,
     learns_first: bool = False,
+    of: Annotated[str, one_of("updates", "gradient")] = "updates",
     max_size: Steps = 10_000,
 ) -> Coordinates:
     """The eigenvectors of the mean of G Gᵀ and of Gᵀ G: the basis of Shampoo and SOAP.
@@ -53,7 +55,10 @@ def eigenbasis(
         ordered as those of the basis; "by squares", through the squared rotation; or
         "as they are".
       seeds: whether the first gradient only makes the first bases, and the step is 0.
+      passes_first: whether the first gradient then passes as it is, and is the step.
       learns_first: whether L, R and the bases learn of a gradient before it is used.
+      of: what L and R are made of: the "updates" that are turned, or the "gradient",
+        which is the extra argument `grad` (see `given_gradient`).
       max_size: a longer axis keeps its coordinates.
 
     Equals:
@@ -136,6 +141,8 @@ def eigenbasis(
         every=every,
         seeds=seeds,
         learns_first=learns_first,
+        passes_first=passes_first,
+        of_gradient=of == "gradient",
     )
 
 

@@ -19,8 +19,10 @@ class Coordinates(NamedTuple):
     `back(basis, x)` go to the new coordinates and come back. `carry(role, change, x)`
     takes an array of a state from the old basis to the new; `roles` are those that it
     can carry. `every` is the number of steps between two refreshes; `seeds`, whether
-    the first gradient only makes the first basis; and `learns_first`, whether a
-    gradient is learned from, and the basis refreshed, before it is used.
+    the first gradient only makes the first basis, and `passes_first`, whether it then
+    is the step, which is 0 otherwise; `learns_first`, whether a gradient is learned
+    from, and the basis refreshed, before it is used; and `of_gradient`, whether what is
+    learned from is the extra argument `grad`, and not the updates.
     """
 
     init: Callable[[jax.Array], tuple[Any, Any]]
@@ -34,6 +36,8 @@ class Coordinates(NamedTuple):
     every: int
     seeds: bool
     learns_first: bool
+    passes_first: bool = False
+    of_gradient: bool = False
 
 
 class View(Value):

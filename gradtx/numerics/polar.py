@@ -175,10 +175,8 @@ def _norm(x: jax.Array, norm: str) -> jax.Array:
         unit = _product(unit, _adjoint(unit))
     squares = jnp.sum(jnp.abs(unit) ** 2, axis=(-2, -1), keepdims=True)
     size = jnp.sqrt(jnp.where(squares > 0, squares, 1.0))
-    size = jnp.where(squares > 0, size, 0.0)
-    if norm == "schatten":
-        size = jnp.sqrt(jnp.where(squares > 0, size, 1.0)) * (squares > 0)
-    return (top * size).astype(x.dtype)
+    size = jnp.sqrt(size) if norm == "schatten" else size
+    return (top * jnp.where(squares > 0, size, 0.0)).astype(x.dtype)
 
 
 def exact_polar(x: jax.Array) -> jax.Array:

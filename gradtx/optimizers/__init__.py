@@ -65,6 +65,7 @@ from gradtx.optimizers.muon_family import (
     scion as scion,
 )
 from gradtx.optimizers.soap import soap
+from gradtx.optimizers.soap_muon import soap_muon as soap_muon
 
 # Step sizes that are found
 from gradtx.optimizers.polyak import polyak_sgd

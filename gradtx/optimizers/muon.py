@@ -193,3 +193,11 @@ def beside_adamw(
 ) -> GradientTransformation:
     """One transformation for the leaves that have matrix axes, another for the rest."""
     return partition({name: matrix, "adam": other}, by_axes(axes, name, "adam"))
+
+
+def adamw_at(
+    learning_rate: Any, adam_learning_rate: Any = None
+) -> GradientTransformation:
+    """AdamW for what is no matrix; by default at the same learning rate."""
+    rate = learning_rate if adam_learning_rate is None else adam_learning_rate
+    return adamw(rate, weight_decay=0.0)

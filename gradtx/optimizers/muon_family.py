@@ -1,11 +1,8 @@
 """NorMuon, AdaMuon and Scion: Muon with other pieces before and after."""
 
-from typing import Any
-
 from gradtx.core import GradientTransformation, chain, identity
 from gradtx.matrix import dense
-from gradtx.optimizers.adam import adamw
-from gradtx.optimizers.muon import beside_adamw, scale_by_muon
+from gradtx.optimizers.muon import adamw_at, beside_adamw, scale_by_muon
 from gradtx.regularizers import add_decayed_weights
 from gradtx.transforms.lmo import Ball, lmo
 from gradtx.transforms.momentum import ema
@@ -16,11 +13,6 @@ from gradtx.transforms.scaling import scale, scale_by_schedule
 from gradtx.transforms.sign import scale_by_sign
 from gradtx.trees.matrix_axes import AxesSelector
 from gradtx.values import Decay, Hyper, LearningRate, NonNegative, checked
-
-
-def _adamw(learning_rate: Any, adam_learning_rate: Any) -> GradientTransformation:
-    rate = learning_rate if adam_learning_rate is None else adam_learning_rate
-    return adamw(rate, weight_decay=0.0)
 
 
 @checked
@@ -59,7 +51,7 @@ def normuon(
         add_decayed_weights(weight_decay),
         scale_by_schedule(learning_rate, flip_sign=True),
     )
-    other = _adamw(learning_rate, adam_learning_rate)
+    other = adamw_at(learning_rate, adam_learning_rate)
     return beside_adamw(matrix, other, axes, "normuon")
 
 
@@ -98,7 +90,7 @@ def adamuon(
         add_decayed_weights(weight_decay),
         scale_by_schedule(learning_rate, flip_sign=True),
     )
-    other = _adamw(learning_rate, adam_learning_rate)
+    other = adamw_at(learning_rate, adam_learning_rate)
     return beside_adamw(matrix, other, axes, "adamuon")
 
 

@@ -189,6 +189,12 @@ from gradtx.transforms.decay_stepped import (
     DecayStepState as DecayStepState,
     decay_stepped_weights as decay_stepped_weights,
 )
+from gradtx.transforms.radial import (
+    BrakeRadialState as BrakeRadialState,
+    PinRadiusState as PinRadiusState,
+    brake_radial as brake_radial,
+    pin_radius as pin_radius,
+)
 from gradtx.transforms.polar import (
     NormalizeRowsState as NormalizeRowsState,
     ScaleByFanState as ScaleByFanState,

@@ -18,7 +18,7 @@ from gradtx.numerics.bundles import Bundles, dot_of
 from gradtx.numerics.dtypes import in_dtype, is_inexact
 from gradtx.trees import Flat, PyTree
 from gradtx.trees.boxes import entries
-from gradtx.trees.checks import check_leaf, check_leaves, parameters_beside
+from gradtx.trees.checks import check_leaves, gradients_beside, parameters_beside
 from gradtx.values import is_number, wrong_type
 
 Gradients = list[jax.Array]  # in bundles
@@ -180,7 +180,7 @@ def searching(
         given = _Given(
             us,
             moving,
-            _gradients(flat, grad),
+            [g for g in gradients_beside(flat, grad) if g is not None],
             as_array(value),
             _marked(ps, [not m for m in moves]),
             list(words.values()),
@@ -255,18 +255,6 @@ def _checked_value(value: Any) -> jax.Array:
 
 def _marked(leaves: Sequence[Any], marks: Sequence[bool]) -> list[Any]:
     return [x for x, mark in zip(leaves, marks, strict=True) if mark]
-
-
-def _gradients(flat: Flat, grad: PyTree) -> list[jax.Array]:
-    """The gradient beside each update."""
-    found = []
-    for i, (u, g) in enumerate(
-        zip(flat.leaves, flat.match(grad, "updates", "grad"), strict=True)
-    ):
-        if u is not None:
-            found.append(check_leaf("grad", flat.paths[i], g))
-            flat.check_shape(i, u, found[-1], "updates", "grad")
-    return found
 
 
 def _number(name: str, hyper: Any, dtype: Any) -> Any:

@@ -51,6 +51,7 @@ def renorm(
         renorm("exactly", of_params=True)                LAMB's trust ratio
         renorm("exactly", per="tree")                    normalized descent
         renorm("at least", c, of_params=True)            a floor for updates
+        renorm("at least", c, per="unit", of_params=True, axes=dense)   one for each row
 
     Args:
       bound: "at most", "at least" or "exactly".
@@ -64,11 +65,15 @@ def renorm(
       floor: ε >= 0, the least norm of parameters that counts.
       axis: the axes of a unit, as for `unitwise_norm`.
       axes: which axes of a leaf are rows and columns (see `matrix`), for the norm of
-        each matrix in the place of that of a leaf.
+        each matrix in the place of that of a leaf. A unit is then a row, the weights of
+        one neuron; of a leaf without axes what lies along its last axis.
 
     Equals:
       The named special cases, which are tests; no peer has the whole.
     """
+
+    if axes is not None and axis is None:
+        axis = -1
 
     def measure(x):
         if per == "unit":

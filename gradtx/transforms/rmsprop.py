@@ -36,6 +36,8 @@ def scale_by_rms(
     initial_scale: NonNegativeConstant = 0.0,
     eps_in_sqrt: bool = True,
     bias_correction: bool = False,
+    *,
+    eps_as_floor: bool = False,
 ) -> Pair:
     """Divide by the root mean square of recent gradients: RMSProp.
 
@@ -50,6 +52,7 @@ def scale_by_rms(
       initial_scale: ν_0 >= 0.
       eps_in_sqrt: whether ε stands inside the root.
       bias_correction: whether to correct ν for having begun at `initial_scale` = 0.
+      eps_as_floor: whether ε is the least root, g_t / max(√ν_t, ε), and not added.
 
     Equals:
       Optax's and Keras's; PyTorch's with `decay=0.99, eps_in_sqrt=False`.
@@ -59,6 +62,7 @@ def scale_by_rms(
       lecture 3.
     """
     place = "inside" if eps_in_sqrt else "outside"
+    place = "clamp" if eps_as_floor else place
 
     def update(g, s, *, decay, eps, correction):
         nu = lerp(s.nu, abs_sq(g), decay)

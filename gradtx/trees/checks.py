@@ -45,6 +45,17 @@ def check_leaves(name: str, tree: PyTree, marks: Sequence[bool] | None = None) -
     return flat.with_leaves(leaves)
 
 
+def gradients_beside(flat: Flat, grad: PyTree) -> list[Leaf]:
+    """The gradient beside each update; None where there is no update."""
+    found: list[Leaf] = []
+    matched = flat.match(grad, "updates", "grad")
+    for i, (u, g) in enumerate(zip(flat.leaves, matched, strict=True)):
+        found.append(None if u is None else check_leaf("grad", flat.paths[i], g))
+        if u is not None:
+            flat.check_shape(i, u, found[-1], "updates", "grad")
+    return found
+
+
 def arrays(tree: PyTree) -> PyTree:
     """A tree of arrays of numbers, checked leaf by leaf."""
     flat = check_leaves("updates", tree)

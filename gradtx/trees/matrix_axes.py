@@ -112,6 +112,11 @@ class Matrices:
         many = bool(self.batch) or self.heads > 1
         return math.prod(self.batch) * self.heads if many else None
 
+    def __str__(self) -> str:
+        """Rows x columns x batch, the rows of unequal blocks as a sum."""
+        rows = "+".join(f"{m}" for m, _ in self.sizes)
+        return f"{rows}x{self.columns}" + (f"x{self.count}" if self.count else "")
+
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """Rows and columns of a matrix of each block."""
@@ -200,15 +205,20 @@ def matrix_axes(selector: Any, params: PyTree) -> list[MatrixAxes | None]:
                 "or None for what is no matrix."
             )
         try:
-            axes.of(jnp.shape(x))
+            axes.of(array_shape(x))
         except Misfit as error:
             raise Misfit(f"params{keystr(path)} {error}") from None
     there = zip(flat.leaves, found, strict=True)
     return [None if x is None else axes for x, axes in there]
 
 
+def array_shape(leaf: Any) -> Shape:
+    """Its shape; () of what is no array, which is refused where it is used."""
+    return tuple(getattr(leaf, "shape", ()))
+
+
 def _of_all(axes: Any) -> Callable[[Any, Any], Any]:
-    return lambda path, leaf: axes if jnp.ndim(leaf) > 1 else None
+    return lambda path, leaf: axes if len(array_shape(leaf)) > 1 else None
 
 
 def _tuple(places: Any) -> tuple[int, ...]:

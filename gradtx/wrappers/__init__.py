@@ -16,6 +16,13 @@ from gradtx.wrappers.cautious import cautious
 # In other coordinates
 from gradtx.wrappers.conjugate import ConjugateState as ConjugateState, conjugate
 
+# The gradient, for later links
+from gradtx.wrappers.given_gradient import (
+    RawGradientState as RawGradientState,
+    given_gradient as given_gradient,
+    raw_gradient as raw_gradient,
+)
+
 # Over devices
 from gradtx.wrappers.across import across
 

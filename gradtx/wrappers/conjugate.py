@@ -18,6 +18,7 @@ from gradtx.core import (
     rounded,
     transformation,
 )
+from gradtx.core.checks import needed
 from gradtx.core.pair import Scope
 from gradtx.core.roles import Basis, Count, Factor, Role, Slot, is_slot
 from gradtx.core.wrap import run_if
@@ -29,7 +30,7 @@ from gradtx.numerics.shards import gathered, placed_as
 from gradtx.numerics.xla import either
 from gradtx.trees import Flat, PyTree, keystr
 from gradtx.trees.boxes import entries
-from gradtx.trees.checks import check_leaves, parameters_beside
+from gradtx.trees.checks import check_leaves, gradients_beside, parameters_beside
 from gradtx.trees.matrix_axes import AxesSelector, Matrices, matrix_axes
 from gradtx.values import Misfit
 
@@ -66,6 +67,7 @@ def conjugate(
         if `axes` does not fit a leaf.
     """
     pair, turn = inner_pair(inner), view.coordinates
+    hears_gradient = pair.extra_args is None or "grad" in pair.extra_args
 
     @functools.cache
     def outline() -> tuple[list[Any], Any]:
@@ -105,9 +107,18 @@ def conjugate(
         return ConjugateState(jnp.zeros((), jnp.int32), factors, bases, inner_state)
 
     def update(
-        updates: Updates, state: ConjugateState, params: Params = None, **extra: Any
+        updates: Updates,
+        state: ConjugateState,
+        params: Params = None,
+        *,
+        grad: Updates = None,
+        **extra: Any,
     ) -> tuple[Updates, ConjugateState]:
         flat = check_leaves("updates", updates)
+        if grad is None and turn.of_gradient:
+            raise needed("grad")
+        is_heard = turn.of_gradient or hears_gradient
+        raw = gradients_beside(flat, grad) if is_heard and grad is not None else []
         leaves, at = leaves_of(flat), None
         ps, _ = parameters_beside(flat, params, params)
         factors = entries(flat, state.factors, "updates", "state.factors")
@@ -122,8 +133,9 @@ def conjugate(
         inner_state = state.inner_state
 
         def learn() -> None:
+            source = raw if turn.of_gradient else flat.leaves
             for i in acted:
-                factors[i] = _learned(turn.learn, leaves[i], factors[i], flat.leaves[i])
+                factors[i] = _learned(turn.learn, leaves[i], factors[i], source[i])
 
         def refresh() -> Any:
             slots, structure = outline()
@@ -153,7 +165,10 @@ def conjugate(
         inside = turned(turn.into, flat.leaves)
         if params is not None:
             at = turned(turn.into, ps)
+        if grad is not None and hears_gradient:
+            extra["grad"] = turned(turn.into, raw)
         if turn.seeds:  # the first gradient only makes the bases; x - x shows a NaN
+            first = jnp.positive if turn.passes_first else lambda x: x - x
             out, inner_state = run_if(
                 state.count > 0,
                 pair,
@@ -161,7 +176,7 @@ def conjugate(
                 inner_state,
                 at,
                 extra,
-                otherwise=jax.tree.map(lambda x: x - x, inside),
+                otherwise=jax.tree.map(first, inside),
             )
         else:
             out, inner_state = pair.update(inside, inner_state, at, **extra)
