@@ -263,13 +263,20 @@ __all__ += inspection.__all__
 
 def _report_public_modules() -> None:
     """Let tracebacks, pickles and help() say where a name is public: gradtx.adamw,
-    wherever its file may move."""
+    wherever its file may move; and let help() say short names of types."""
+    from inspect import isfunction
+
+    from gradtx.values.calls import show_short_signature
+
     rooms = {"gradtx": globals(), **{m.__name__: vars(m) for m in _ROOMS}}
     for name, room in rooms.items():
         listed = __all__ if name == "gradtx" else [n for n in room if n[0] != "_"]
         for public in [room[n] for n in listed]:
             if getattr(public, "__module__", "").startswith(f"{name}."):
                 public.__module__ = name
+                if isfunction(public) and not hasattr(public, "__signature__"):
+                    made = public.__annotations__.get("return")
+                    show_short_signature(public, made)
 
 
 _ROOMS = (

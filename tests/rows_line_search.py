@@ -7,20 +7,20 @@ from row import Row
 import gradtx
 
 
-def bowl(params):
+def basin(params):
     return 0.01 * gradtx.tree.norm(params, squared=True)
 
 
-def at_bowl(params):
+def at_basin(params):
     """What a line search needs, of a loss that does not depend on the gradients."""
     wide = gradtx.tree.cast(params, jnp.float32)
     if any(jnp.result_type(x) == jnp.float64 for x in jax.tree.leaves(params)):
         wide = params
-    value, grad = jax.value_and_grad(bowl)(wide)
-    return {"value": value, "grad": grad, "value_fn": bowl}
+    value, grad = jax.value_and_grad(basin)(wide)
+    return {"value": value, "grad": grad, "value_fn": basin}
 
 
-SEARCH = {"extra": at_bowl, "needs_params": True}
+SEARCH = {"extra": at_basin, "needs_params": True}
 
 ROWS = [
     Row(

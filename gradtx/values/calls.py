@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from gradtx.values.arguments import FLAG, Allowed, Number
 from gradtx.values.text import brief, show_given, source_name
@@ -164,7 +165,9 @@ def show_short_signature(function: Callable[..., Any], returned: Any) -> None:
 
 
 def _shortened(annotation: Any) -> Any:
-    """An annotation by the name of what it checks, or without it."""
+    """An annotation by its name, or by that of what it checks; or without it."""
+    if annotation == ArrayLike:  # which is shown as all that it is
+        return _Short("ArrayLike")
     if typing.get_origin(annotation) is not Annotated:
         return annotation
     check = annotation.__metadata__[-1]

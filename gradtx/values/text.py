@@ -72,8 +72,9 @@ def source_name(function: Any) -> str:
     """The name by which a public function is reached from `gradtx`."""
     package, _, place = getattr(function, "__module__", "").partition(".")
     name = function.__name__
-    # At the top are most; a few stand in their room alone.
-    if package != "gradtx" or name in vars(sys.modules[package]).get("__all__", name):
+    top = vars(sys.modules.get("gradtx", sys)).get("__all__", name)
+    # At the top are most, and report that; a few stand in their room alone.
+    if package != "gradtx" or not place or name in top:
         return name
     return f"{place.partition('.')[0]}.{name}"
 

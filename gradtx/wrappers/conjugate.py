@@ -31,6 +31,7 @@ from gradtx.numerics.xla import either
 from gradtx.trees import Flat, PyTree, keystr
 from gradtx.trees.boxes import entries
 from gradtx.trees.checks import check_leaves, gradients_beside, parameters_beside
+from gradtx.trees.flat import refuse_arranged
 from gradtx.trees.matrix_axes import AxesSelector, Matrices, matrix_axes
 from gradtx.values import Misfit
 
@@ -84,6 +85,7 @@ def conjugate(
         return slots, structure
 
     def leaves_of(flat: Flat) -> list[Any]:
+        refuse_arranged(flat.paths, Scope.TREEWISE)
         found = matrix_axes(axes, flat.unflatten(flat.leaves))
         pairs = zip(flat.leaves, found, strict=True)
         return [None if x is None or a is None else a.of(x.shape) for x, a in pairs]
