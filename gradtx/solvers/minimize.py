@@ -69,8 +69,8 @@ def minimize(
         object, as by `jit`: a function made anew for each call is compiled anew.
       params: where to begin, a tree of floating-point or complex arrays.
       method: a transformation, ours or Optax's, or the name of a method: "lbfgs", which
-        with bounds is "lbfgsb"; "lbfgsb"; "gradient_descent", with a line search;
-        "projected_gradient", with bounds or a projection; and "proximal_gradient", with
+        with bounds is "lbfgsb"; "lbfgsb"; "nonlinear_cg"; "gradient_descent", with a
+        line search; "projected_gradient", with bounds or a projection; and "proximal_gradient", with
         `prox`. By default the first that takes what is given.
       args: further arguments of `fun`; what is not a tuple is the only one.
       tol, rtol: >= 0. In float32 a `tol` below the rounding of the gradient is never
@@ -79,8 +79,8 @@ def minimize(
       norm: "inf", the largest entry, or "l2".
       max_steps: >= 0, in this call.
       patience: the run ends after so many steps without a lesser value, or as low a
-        value with a lesser error. By default 10
-        for a transformation that ends with a line search, and else without limit.
+        value with a lesser error. By default 10 for a transformation that ends with a
+        line search, and else without limit.
       has_aux: whether `fun` returns `(value, aux)`. `aux` is computed once, at the end,
         which is one more evaluation.
       bounds: (lower, upper), each None, a number, or a tree of numbers, arrays and None
