@@ -70,8 +70,8 @@ def minimize(
       params: where to begin, a tree of floating-point or complex arrays.
       method: a transformation, ours or Optax's, or the name of a method: "lbfgs", which
         with bounds is "lbfgsb"; "lbfgsb"; "nonlinear_cg"; "gradient_descent", with a
-        line search; "projected_gradient", with bounds or a projection; and "proximal_gradient", with
-        `prox`. By default the first that takes what is given.
+        line search; "projected_gradient", with bounds or a projection; and
+        "proximal_gradient", with `prox`. By default the first that takes what is given.
       args: further arguments of `fun`; what is not a tuple is the only one.
       tol, rtol: >= 0. In float32 a `tol` below the rounding of the gradient is never
         met; the run then ends as it does not get on.
