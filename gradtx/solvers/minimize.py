@@ -8,8 +8,9 @@ from gradtx.core.pair import as_pair
 from gradtx.solvers.constraints import Box, box_of, clipped
 from gradtx.solvers.linear_solver import AsLinearSolver, LinearSolver
 from gradtx.solvers.loop import Criterion
-from gradtx.solvers.methods import method_of
+from gradtx.solvers.methods import is_owlqn, method_of
 from gradtx.solvers.objective import By, Norm, checked_fun, problem_of
+from gradtx.solvers.owlqn import penalty_of, residual_of
 from gradtx.solvers.progress import bar
 from gradtx.solvers.proximal import as_prox, setup_of
 from gradtx.solvers.result import Solution, SolverState
@@ -71,7 +72,8 @@ def minimize(
       method: a transformation, ours or Optax's, or the name of a method: "lbfgs", which
         with bounds is "lbfgsb"; "lbfgsb"; "gradient_descent", with a line search;
         "projected_gradient", with bounds or a projection; and "proximal_gradient", with
-        `prox`. By default the first that takes what is given.
+        `prox`. By default the first that takes what is given. With `owlqn(λ)`, f + λ|W|
+        is minimized, and the gradient of the criterion is the pseudo-gradient.
       args: further arguments of `fun`; what is not a tuple is the only one.
       tol, rtol: >= 0. In float32 a `tol` below the rounding of the gradient is never
         met; the run then ends as it does not get on.
@@ -96,7 +98,7 @@ def minimize(
       state: of an earlier solution. The run goes on from there, exactly as if it had
         not ended; `params` gives the structure alone.
       linear_solver: of the derivative of the solution, see below: a `LinearSolver`, or
-        its method; "cg" by default, and "gmres" with bounds or a projection.
+        its method; "cg" by default, and "gmres" with bounds, a projection or a penalty.
 
     Returns:
       A `Solution`. Its parameters are the last, but the best where the value or the
@@ -134,7 +136,8 @@ def minimize(
             make = functools.partial(setup_of, fun, prox, None, True, has_aux)
         else:
             make = functools.partial(_setup, fun, method, box, projection, has_aux)
-        free = box is None and projection is None and prox is None
+        unbounded = box is None and projection is None and prox is None
+        free = unbounded and not is_owlqn(method)
         return run(
             make,
             params,
@@ -161,5 +164,11 @@ def _setup(
 ) -> Setup:
     value_and_aux = checked_fun(fun, args, has_aux)
     problem = problem_of(lambda p: value_and_aux(p)[0], box, projection)
+    if is_owlqn(tx):
+        strength = tx.arguments["penalty"]
+        problem = problem._replace(
+            residual=functools.partial(residual_of, strength),
+            penalty=functools.partial(penalty_of, strength),
+        )
     aux = (lambda params: value_and_aux(params)[1]) if has_aux else None
     return Setup(problem, as_pair(tx, "method"), aux=aux)
