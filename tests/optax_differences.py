@@ -611,7 +611,7 @@ for name, there, here, shown in (
     ),
     (
         "scale_by_lbfgs",
-        "takes up each pair but one with s·y = 0: of rounding, or of negative curvature",
+        "takes up each pair but one with s·y = 0: of rounding, of negative curvature",
         "leaves out a pair unless s·y > 16 ε |s||y|",
         pains.a_change_that_is_only_rounding_is_no_curvature,
     ),
