@@ -420,6 +420,39 @@ def trained(library: Any, tx: Any, shapes: Any, pack: Any = None) -> tuple[float
     return seconds, measure.steps(made, carry)
 
 
+def lbfgs(options: argparse.Namespace) -> Result:
+    """A step of L-BFGS with its zoom line search: how much code, and how long made."""
+    result = Result(
+        "lbfgs",
+        "A step of a sum of squares, compiled once from shapes, with empty caches: "
+        "traced, lowered and compiled, in seconds of CPU. Temporary memory in bytes "
+        "for each byte of parameters.",
+        ["compile ours/optax", "temporary"],
+    )
+    for tree in options.trees or ["transformer"]:
+        for scale in (options.scale, options.scale / 500):
+            shapes, seconds = trees.TREES[tree](scale), {}
+            for library, peer in shared.peers("lbfgs").items():
+                args = shapes, jax.eval_shape(peer.tx.init, shapes), shapes
+                seconds[library], made = shared.compiled_afresh(
+                    peer.step(), *args, clock=time.process_time
+                )
+                memory = made.memory_analysis().temp_size_in_bytes
+                row = {
+                    "tree": tree,
+                    "leaves": len(jax.tree.leaves(shapes)),
+                    "parameters": trees.size(shapes),
+                    "library": library,
+                    "compile (CPU s)": seconds[library],
+                    "HLO": measure.instructions(made)["HLO"],
+                    "temporary": memory / trees.nbytes(shapes),
+                }
+                result.rows.append({**row, "compile ours/optax": None})
+            ratio = seconds["gradtx"] / seconds["optax"]
+            result.rows[-2]["compile ours/optax"] = ratio
+    return result
+
+
 def repeated(call: Any, *args: Any) -> Run:
     def run(n: int) -> None:
         for _ in range(n):
@@ -450,5 +483,6 @@ SUBJECTS = {
     "catalogue": catalogue,
     "kernels": kernels,
     "packed": packed,
+    "lbfgs": lbfgs,
     "solvers": solvers.solvers,
 }

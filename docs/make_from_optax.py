@@ -91,8 +91,7 @@ FURTHER = """## Further, by module
   function, whose pairs are in the order of rows, with an infinite sum where no assignment
   is possible; `nnls` restarts its momentum.
 - *Line searches*. A search that fails makes no step, where Optax's may make an unsafe one.
-  L-BFGS leaves out pairs whose s·y is not positive beside |s||y|. Gradients of complex
-  parameters are passed conjugated, like all updates.
+  Gradients of complex parameters are passed conjugated, like all updates.
 - *Matrices*. `muon` gives embeddings and heads to AdamW, by their paths; its coefficients
   are constants and not in the state, which is that of the chain that it is; `aol`, which
   can reverse a direction, is not offered.

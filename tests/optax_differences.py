@@ -610,6 +610,12 @@ for name, there, here, shown in (
         pains.setting_a_python_number_does_not_trace_again,
     ),
     (
+        "scale_by_lbfgs",
+        "takes up each pair but one with s·y = 0: of rounding, of negative curvature",
+        "leaves out a pair unless s·y > 16 ε |s||y|",
+        pains.a_change_that_is_only_rounding_is_no_curvature,
+    ),
+    (
         "MultiSteps",
         "an infinite gradient makes NaN of an update that should be 0",
         "0 until the cycle ends",

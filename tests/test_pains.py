@@ -379,3 +379,15 @@ def a_batch_of_problems_is_solved_each_to_its_own_convergence(lib):
     one = solve(centres[1])
     np.testing.assert_allclose(found.params[1], one.params, atol=1e-5)
     assert (one.params[0], found.params[0, 1]) == (1.0, 0.0)
+
+
+@pain
+def a_change_that_is_only_rounding_is_no_curvature(lib):
+    """After a step along which the gradient changed by its last bit, or turned back."""
+    tx = lib.scale_by_lbfgs()
+    for slope in (1 + jnp.finfo(jnp.float32).eps, 0.5):
+        start, end, g = jnp.zeros(2), jnp.array([1.0, 0.0]), jnp.array([slope, 2.0])
+        _, state = tx.update(jnp.ones(2), tx.init(start), start)
+        u, _ = tx.update(g, state, end)
+        assert jnp.vdot(u, g) > 0
+        assert jnp.linalg.norm(u) <= 10 * jnp.linalg.norm(g)

@@ -115,6 +115,104 @@ def test_bounds_of_all_kinds_hold(x64):
     assert np.all(jnp.where(at_bound, 0, jnp.abs(found.grad)) <= 1e-8)
 
 
+def regression_data(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 20)) * np.geomspace(1, 0.1, 20)
+    truth = np.where(rng.random(20) < 0.4, 3 * rng.normal(size=20), 0)
+    return X, X @ truth + 0.3 * rng.normal(size=60) + 1.5
+
+
+def mean_squares(p, X, y):
+    return 0.5 * jnp.mean((X @ p["w"] + p["b"] - y) ** 2)
+
+
+def logistic(p, X, y):
+    return jnp.sum(jnp.logaddexp(0, -y * (X @ p["w"] + p["b"])))
+
+
+NO_WEIGHTS = {"w": np.zeros(20), "b": np.zeros(())}
+
+
+@pytest.mark.parametrize("name", ["lasso", "logistic"])
+def test_owlqn_is_where_scikit_learn_is(name, x64):
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    X, y = regression_data(0)
+    if name == "lasso":
+        fun, strength = mean_squares, 0.02
+        peer = linear_model.Lasso(strength, tol=1e-15, max_iter=10**5).fit(X, y)
+        w, b = peer.coef_, peer.intercept_
+    else:
+        fun, strength, y = logistic, 1.5, np.where(y > 1.5, 1.0, -1.0)
+        y[::5] *= -1
+        peer = linear_model.LogisticRegression(
+            l1_ratio=1.0, C=1 / strength, solver="saga", tol=1e-14, max_iter=10**5
+        ).fit(X, y)
+        w, b = peer.coef_[0], peer.intercept_[0]
+    method = solvers.owlqn({"w": strength, "b": None})
+    found = minimize(fun, NO_WEIGHTS, method, args=(X, y), tol=1e-10)
+    assert found.converged
+    least = fun({"w": w, "b": b}, X, y) + strength * np.abs(w).sum()
+    np.testing.assert_allclose(found.value, least, rtol=1e-10)
+    np.testing.assert_allclose(found.params["w"], w, atol=1e-8)
+    np.testing.assert_allclose(found.params["b"], b, atol=1e-8)
+    np.testing.assert_array_equal(found.params["w"] == 0, w == 0)
+    assert 3 < np.sum(w == 0) < 17
+    slope = found.grad["w"] + strength * np.sign(w)
+    assert np.all(np.abs(np.where(w == 0, 0, slope)) <= found.error)
+    assert np.all(np.abs(found.grad["w"]) <= strength + 1e-10)
+    assert found.evaluations < 80
+
+
+def test_owlqn_in_a_batch_of_penalties_and_its_derivative(x64):
+    data = regression_data(1)
+
+    def run(strength):
+        method = solvers.owlqn({"w": strength, "b": 0.0})
+        return minimize(mean_squares, NO_WEIGHTS, method, args=data, tol=1e-11)
+
+    penalties = jnp.array([0.0, 0.02, 0.2, 10.0])
+    batch = jax.vmap(run)(penalties)
+    assert np.all(batch.converged)
+    assert np.sum(batch.params["w"] != 0, axis=1).tolist()[::3] == [20, 0]
+    assert len(set(batch.steps.tolist())) == 4
+    X, y = data
+    plain = np.linalg.lstsq(np.c_[X, np.ones(60)], y)[0]
+    np.testing.assert_allclose(batch.params["w"][0], plain[:-1], atol=1e-8)
+    np.testing.assert_allclose(batch.params["b"][3], np.mean(y), atol=1e-10)
+    one = run(penalties[1])
+    np.testing.assert_allclose(batch.params["w"][1], one.params["w"], atol=1e-9)
+
+    def w_of(strength):
+        return run(strength).params["w"]
+
+    # Where the set of zeros stays, the solution is linear in the penalty.
+    _, slope = jax.jvp(w_of, (penalties[1],), (jnp.ones(()),))
+    difference = (w_of(penalties[1] + 1e-4) - one.params["w"]) / 1e-4
+    np.testing.assert_allclose(slope, difference, rtol=1e-4, atol=1e-6)
+    assert np.any(slope != 0)
+
+
+def test_owlqn_in_half_precision_and_what_it_refuses():
+    start = jnp.array([1.0, 0.25, -1.0], jnp.bfloat16)
+    found = minimize(quadratic, start, solvers.owlqn(1.0), args=0.75, tol=1e-2)
+    assert found.params.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(found.params, 0.25)
+    np.testing.assert_allclose(found.value, 3 * (0.25 + 0.25), rtol=1e-3)
+    for bad, kind in ((-1, ValueError), ({"a": float("nan")}, ValueError), ("1", None)):
+        with pytest.raises(kind or TypeError, match=r"owlqn.*penalty.* >= 0"):
+            solvers.owlqn(bad)
+    for bad, said in ((jnp.ones(2), r"penalty has shape \(2,\)"), ({"a": 1}, "dict")):
+        with pytest.raises((TypeError, ValueError), match=said):
+            minimize(quadratic, jnp.ones(3), solvers.owlqn(bad))
+    with pytest.raises(TypeError, match=r"owlqn.*complex"):
+        minimize(quadratic, jnp.ones(2, jnp.complex64), solvers.owlqn(1.0))
+    chained = gradtx.chain(gradtx.clip(1.0), solvers.owlqn(1.0))
+    with pytest.raises(ValueError, match="expected owlqn"):
+        minimize(quadratic, jnp.ones(2), chained)
+    with pytest.raises(ValueError, match="leave the bounds"):
+        minimize(quadratic, jnp.ones(2), solvers.owlqn(1.0), bounds=(0, 1))
+
+
 def test_a_name_or_a_transformation_leads_to_the_minimum():
     start = jnp.array([-1.2, 1.0])
     for method in ("lbfgs", "gradient_descent", gradtx.adam(0.03)):
@@ -416,4 +514,6 @@ def test_mistakes_are_told(given, kind, said):
 def test_the_room_is_public():
     assert gradtx.solvers is solvers
     assert minimize.__module__ == lbfgsb.__module__ == "gradtx.solvers"
-    assert eval(repr(lbfgsb(0.0, 1.0)), vars(solvers)) == lbfgsb(0.0, 1.0)
+    assert solvers.owlqn.__module__ == "gradtx.solvers"
+    for method in (lbfgsb(0.0, 1.0), solvers.owlqn({"a": 0.5, "b": None})):
+        assert eval(repr(method), vars(gradtx)) == method

@@ -2,6 +2,7 @@
 
 from gradtx.solvers.minimize import minimize as minimize
 from gradtx.solvers.lbfgsb import lbfgsb as lbfgsb
+from gradtx.solvers.owlqn import owlqn as owlqn
 from gradtx.solvers.proximal import (
     projected_gradient as projected_gradient,
     proximal_gradient as proximal_gradient,
@@ -25,6 +26,7 @@ from gradtx.solvers.linear_solver import LinearSolver as LinearSolver
 __all__ = [
     "minimize",
     "lbfgsb",
+    "owlqn",
     "proximal_gradient",
     "projected_gradient",
     "fixed_point",

@@ -24,8 +24,8 @@ def box_of(bounds: Any, params: PyTree) -> Box:
       Misfit: if they are something else, or a lower bound is above its upper bound.
     """
     lower, upper = checked_pair(bounds)
-    lower = _side("bounds[0]", lower, -jnp.inf, params)
-    upper = _side("bounds[1]", upper, jnp.inf, params)
+    lower = like_params("bounds[0]", lower, -jnp.inf, params)
+    upper = like_params("bounds[1]", upper, jnp.inf, params)
     pairs = zip(_with_paths(lower), jax.tree.leaves(upper), strict=True)
     for (path, low), high in pairs:
         known = not any(isinstance(x, jax.core.Tracer) for x in (low, high))
@@ -40,7 +40,18 @@ def checked_pair(bounds: Any) -> tuple[Any, Any]:
     return bounds[0], bounds[1]
 
 
-def _side(name: str, bound: Any, infinite: float, params: PyTree) -> PyTree:
+def like_params(name: str, bound: Any, default: float, params: PyTree) -> PyTree:
+    """Numbers for the parameters, as a tree of arrays like them.
+
+    Args:
+      name: of the argument, as errors say it.
+      bound: None, a number, or a tree like the parameters.
+      default: where there is None.
+      params: the parameters.
+
+    Raises:
+      Misfit: if it is something else.
+    """
     if bound is None or jax.tree_util.all_leaves([bound]):
         bound = jax.tree.map(lambda p: bound, params)
     made = []
@@ -50,7 +61,7 @@ def _side(name: str, bound: Any, infinite: float, params: PyTree) -> PyTree:
         if not (x is None or is_array(x)):
             kind = type(x).__name__
             raise wrong_type(f"{name}{keystr(path)} is a {kind}; expected an array.")
-        x = jnp.asarray(infinite if x is None else x, p.dtype)
+        x = jnp.asarray(default if x is None else x, p.dtype)
         if x.shape not in ((), p.shape):
             raise Misfit(
                 f"{name}{keystr(path)} has shape {x.shape}, but params{keystr(path)} "

@@ -5,23 +5,25 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 
 from gradtx.core import Count, Pair, Scope, transformation
 from gradtx.core.wrap import wrapper
-from gradtx.numerics import as_array, divide, safe_increment, wide_dtype, widen
-from gradtx.numerics.dtypes import in_dtype
+from gradtx.numerics import as_array, divide, safe_increment
 from gradtx.solvers.constraints import Box, box_of
 from gradtx.solvers.line_search import End, searched
+from gradtx.solvers.quasi_newton import (
+    LineSearchInfo,
+    Memory,
+    Model,
+    model_of,
+    no_memory,
+    to_minimum,
+    vector_of,
+)
 from gradtx.trees import PyTree
 from gradtx.values import Steps, wrong_type
 
 FARTHEST = 1e10  # of a line search, in steps
-
-
-class LineSearchInfo(NamedTuple):
-    num_linesearch_steps: jax.Array  # evaluations
-    accepted: jax.Array
 
 
 class ScaleByLBFGSBState(NamedTuple):
@@ -29,9 +31,7 @@ class ScaleByLBFGSBState(NamedTuple):
     value: jax.Array  # where the step led
     grad: PyTree
     info: LineSearchInfo
-    diff_params_memory: jax.Array  # steps s, and below the changes y of the gradient,
-    diff_updates_memory: jax.Array  # the last one last, each pair divided by √(s · y)
-    scale: jax.Array  # θ, of the identity that the Hessian begins with
+    memory: Memory
 
 
 @transformation
@@ -71,17 +71,14 @@ def lbfgsb(
         if any(map(jnp.iscomplexobj, jax.tree.leaves(params))):
             raise wrong_type("complex parameters have no order, and so no bounds.")
         box_of((lower, upper), params)
-        x, _ = _vector(params)
-        memory = jnp.zeros((memory_size, x.size), x.dtype)
+        x, _ = vector_of(params)
         zero = jnp.zeros((), jnp.int32)
         return ScaleByLBFGSBState(
             count=zero,
             value=jnp.full((), jnp.inf, x.dtype),
             grad=jax.tree.map(jnp.zeros_like, params),
             info=LineSearchInfo(zero, jnp.ones((), bool)),
-            diff_params_memory=memory,
-            diff_updates_memory=memory,
-            scale=jnp.ones((), x.dtype),
+            memory=no_memory(memory_size, x),
         )
 
     def update(
@@ -92,20 +89,20 @@ def lbfgsb(
         value: Any,
         value_fn: Callable[[PyTree], jax.Array],
     ) -> tuple[PyTree, ScaleByLBFGSBState]:
-        x, tree_of = _vector(params)
-        g, _ = _vector(updates)
+        x, tree_of = vector_of(params)
+        g, _ = vector_of(updates)
         box: Box | None = None
         if bounded:
             low, high = box_of((lower, upper), params)
-            box = _vector(low)[0], _vector(high)[0]
-        d = _target(x, g, box, state) - x
+            box = vector_of(low)[0], vector_of(high)[0]
+        d = _target(x, g, box, state.memory) - x
 
         def place(t: jax.Array) -> jax.Array:
             return x + t * d if box is None else jnp.clip(x + t * d, *box)
 
         def evaluate(t: jax.Array) -> tuple[End, jax.Array]:
             value, grad = jax.value_and_grad(value_fn)(tree_of(place(t)))
-            grad, _ = _vector(grad)
+            grad, _ = vector_of(grad)
             return End(t, value.astype(x.dtype), grad @ d), grad
 
         start = End(jnp.zeros((), x.dtype), as_array(value).astype(x.dtype), g @ d)
@@ -115,69 +112,15 @@ def lbfgsb(
         first = jnp.where((state.count == 0) & _is_open(box), short, one)
         found = searched(evaluate, start, g, first, most, max_linesearch_steps)
         s, y = place(found.step) - x, found.grad - g
-        S, Y, scale = _remembered(state, s, y)
-        # Without progress the model is bad: the next step begins anew.
-        goes_on = found.step > 0
         return tree_of(s), ScaleByLBFGSBState(
             count=safe_increment(state.count),
             value=found.value,
             grad=tree_of(found.grad),
             info=LineSearchInfo(found.evaluations, found.accepted),
-            diff_params_memory=jnp.where(goes_on, S, 0),
-            diff_updates_memory=jnp.where(goes_on, Y, 0),
-            scale=jnp.where(goes_on, scale, 1),
+            memory=state.memory.with_pair(s, y),
         )
 
     return wrapper(ScaleByLBFGSBState, init, update, [], scope=Scope.TREEWISE)
-
-
-def _vector(params: PyTree) -> tuple[jax.Array, Callable[[jax.Array], PyTree]]:
-    """The entries in one array, in float32 or better, and the way back."""
-    leaves = [as_array(x) for x in jax.tree.leaves(params)]
-    real = wide_dtype(*(x.dtype for x in leaves))
-    x, wide_of = ravel_pytree([widen(x, real) for x in leaves])
-
-    def tree_of(x: jax.Array) -> PyTree:
-        pairs = zip(wide_of(x), leaves, strict=True)
-        made = [in_dtype(new, old.dtype) for new, old in pairs]
-        return jax.tree.unflatten(jax.tree.structure(params), made)
-
-    return x, tree_of
-
-
-def _remembered(state: ScaleByLBFGSBState, s: jax.Array, y: jax.Array) -> list[Any]:
-    """The memory with one more pair, if the curvature along it is positive."""
-    memory = state.diff_params_memory, state.diff_updates_memory, state.scale
-    product, eps = s @ y, jnp.finfo(s.dtype).eps
-    curved = product > 10 * eps * jnp.linalg.norm(s) * jnp.linalg.norm(y)
-    size = jnp.sqrt(jnp.where(curved, product, 1))
-    s, y = s / size, y / size
-    S, Y = (
-        jnp.concatenate([m[1:], v[None]])
-        for m, v in zip(memory[:2], (s, y), strict=True)
-    )
-    return [jnp.where(curved, a, b) for a, b in zip((S, Y, y @ y), memory, strict=True)]
-
-
-class _Model(NamedTuple):
-    """B = θI − W M Wᵀ."""
-
-    scale: jax.Array
-    W: jax.Array
-    M: jax.Array
-
-
-def _model(state: ScaleByLBFGSBState) -> _Model:
-    S, Y, scale = state.diff_params_memory, state.diff_updates_memory, state.scale
-    # M is the inverse of [[−D, Lᵀ], [L, θSᵀS]], where D = I as the pairs are scaled.
-    L = jnp.tril(S @ Y.T, -1)
-    empty = jnp.diag(jnp.where(jnp.any(S != 0, axis=1), 0.0, 1.0).astype(S.dtype))
-    eye = jnp.eye(len(S), dtype=S.dtype)
-    factor = jax.scipy.linalg.cho_factor(scale * S @ S.T + L @ L.T + empty)
-    C = jax.scipy.linalg.cho_solve(factor, eye)
-    M = jnp.block([[L.T @ C @ L - eye, L.T @ C], [C @ L, C]])
-    M = jnp.where(jnp.all(jnp.isfinite(M)), M, 0)  # what is singular to rounding
-    return _Model(scale, jnp.concatenate([Y, scale * S]).T, M)
 
 
 class _Path(NamedTuple):
@@ -191,13 +134,11 @@ class _Path(NamedTuple):
     curvature: jax.Array
 
 
-def _target(
-    x: jax.Array, g: jax.Array, box: Box | None, state: ScaleByLBFGSBState
-) -> jax.Array:
+def _target(x: jax.Array, g: jax.Array, box: Box | None, memory: Memory) -> jax.Array:
     """Where the model is least: along the path, and then among the free entries."""
-    scale, W, M = model = _model(state)
+    scale, W, M = model = model_of(memory)
     if box is None:
-        return x + _to_minimum(g, W, model)
+        return x + to_minimum(g, W, model)
     low, high = box
     bound = jnp.where(g < 0, high, low)
     room = jnp.where(g == 0, jnp.inf, divide(x - bound, g))
@@ -205,19 +146,10 @@ def _target(
     free = room > time
     cauchy = jnp.where(free, x - time * g, bound)
     r = jnp.where(free, g + scale * (cauchy - x) - W @ (M @ c), 0)
-    d = _to_minimum(r, jnp.where(free[:, None], W, 0), model)
+    d = to_minimum(r, jnp.where(free[:, None], W, 0), model)
     projected = jnp.clip(cauchy + d, low, high)
     truncated = jnp.clip(cauchy + jnp.minimum(_most(cauchy, d, box), 1) * d, low, high)
     return jnp.where(g @ (projected - x) < 0, projected, truncated)
-
-
-def _to_minimum(r: jax.Array, W: jax.Array, model: _Model) -> jax.Array:
-    """−B⁻¹r, of the rows that are not 0 in W."""
-    scale, _, M = model
-    eye = jnp.eye(len(M), dtype=M.dtype)
-    inner = jnp.linalg.solve(eye - M @ (W.T @ W) / scale, M @ (W.T @ r))
-    d = -(r + (W @ inner) / scale) / scale
-    return jnp.where(jnp.all(jnp.isfinite(d)), d, -r / scale)
 
 
 def _is_open(box: Box | None) -> Any:
@@ -231,7 +163,7 @@ def _most(x: jax.Array, d: jax.Array, box: Box) -> jax.Array:
 
 
 def _cauchy_time(
-    g: jax.Array, room: jax.Array, model: _Model
+    g: jax.Array, room: jax.Array, model: Model
 ) -> tuple[jax.Array, jax.Array]:
     """The time of the first minimum of the model along the path, and Wᵀ of the way."""
     scale, W, M = model

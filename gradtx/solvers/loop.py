@@ -41,6 +41,13 @@ class Problem(NamedTuple):
     settle: Callable[[PyTree], PyTree] = as_it_is  # where a step may lead
     # From parameters and gradient to what vanishes at a solution.
     residual: Callable[[PyTree, PyTree], PyTree] = lambda params, grad: grad
+    penalty: Callable[[PyTree], jax.Array] | None = None  # beside the value
+
+    def total(self, params: PyTree, value: jax.Array) -> jax.Array:
+        """The value with the penalty."""
+        if self.penalty is None:
+            return value
+        return value + self.penalty(params).astype(value.dtype)
 
 
 class Criterion(NamedTuple):
@@ -181,18 +188,19 @@ class _Step(NamedTuple):
             lambda: (s.value, s.grad),
             lambda: self.problem.evaluate(s.params),
         )
+        total = self.problem.total(s.params, value)
         size, dtype = self.criterion.size, s.first_error.dtype
         if self.criterion.by == "gradient":
             error = size(self.problem.residual(s.params, grad)).astype(dtype)
         elif self.criterion.by == "params":
             error = s.change
         else:
-            error = jnp.abs(value - s.last_value).astype(dtype)
+            error = jnp.abs(total - s.last_value).astype(dtype)
         first = jnp.where(s.steps == 0, error, s.first_error)
         scale = {
             "gradient": lambda: first,
             "params": lambda: size(s.params).astype(dtype),
-            "value": lambda: jnp.abs(value).astype(dtype),
+            "value": lambda: jnp.abs(total).astype(dtype),
         }[self.criterion.by]()
         s = s._replace(
             value=value,
@@ -201,7 +209,7 @@ class _Step(NamedTuple):
             evaluations=s.evaluations + jnp.where(s.known, _count(), _count() + 1),
             first_error=first,
         )
-        return s, Point(s.params, value, grad, error), scale
+        return s, Point(s.params, total, grad, error), scale
 
     def taken(self, s: SolverState) -> SolverState:
         """The state after a step."""
@@ -241,7 +249,7 @@ class _Step(NamedTuple):
             steps=safe_increment(s.steps),
             evaluations=s.evaluations + _searched(inner),
             since_best=since_best,
-            last_value=s.value,
+            last_value=self.problem.total(s.params, s.value),
             change=change.astype(s.change.dtype),
         )
 

@@ -13,6 +13,7 @@ from gradtx.optimizers.nonlinear_cg import nonlinear_cg
 from gradtx.solvers.constraints import checked_pair
 from gradtx.solvers.lbfgsb import ScaleByLBFGSBState, lbfgsb
 from gradtx.solvers.loop import line_search_of
+from gradtx.solvers.owlqn import ScaleByOWLQNState, owlqn
 from gradtx.transforms.scaling import scale
 from gradtx.transforms.zoom import scale_by_zoom_linesearch
 from gradtx.trees import PyTree
@@ -74,6 +75,11 @@ def method_of(
             "which knows the length of its steps."
         )
     search = line_search_of(jax.eval_shape(pair.init, params))
+    if isinstance(search, ScaleByOWLQNState) and not is_owlqn(method):
+        raise Misfit(
+            f"method is {brief(method)}; expected owlqn(...) alone, which says the "
+            "penalty to `minimize`."
+        )
     if limit is None or search is None:
         return method, bounds
     if limit == "projection" or not isinstance(search, ScaleByLBFGSBState):
@@ -83,6 +89,10 @@ def method_of(
             f"{fit}, or a transformation without a line search."
         )
     return method, bounds
+
+
+def is_owlqn(method: Any) -> bool:
+    return isinstance(method, Value) and method.factory is owlqn
 
 
 def _joint_bounds(method: Any, bounds: Any) -> tuple[Any, Any]:

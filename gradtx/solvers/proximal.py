@@ -179,11 +179,13 @@ def setup_of(
     def land(params: PyTree, grad: PyTree, state: ProximalGradientState) -> PyTree:
         return _led(prox, params, grad, state.step)
 
+    problem = problem_of(f, None, None)
+    if known:
+        problem = problem._replace(penalty=regularizer.penalty)
     return Setup(
-        problem_of(f, None, None)._replace(residual=residual),
+        problem._replace(residual=residual),
         _proximal_steps(prox, f, learning_rate, acceleration),
         land,
-        regularizer.penalty if known else None,
         (lambda params: value_and_aux(params)[1]) if has_aux else None,
     )
 

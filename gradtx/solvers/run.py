@@ -26,7 +26,6 @@ class Setup(NamedTuple):
     tx: Pair
     # Where a run ends, of the last point and the state, if it is not that point.
     land: Callable[[PyTree, PyTree, Any], PyTree] | None = None
-    penalty: Callable[[PyTree], jax.Array] | None = None  # beside the problem's value
     aux: Callable[[PyTree], Any] | None = None
 
 
@@ -110,7 +109,7 @@ def _run(
     patience: int | None,
     length: int | None,
 ) -> Solution:
-    problem, tx, land, penalty, aux = make.value(*args.value)
+    problem, tx, land, aux = make.value(*args.value)
     begun = started(problem, tx, problem.settle(params))
     if state is None:
         state = begun
@@ -136,14 +135,10 @@ def _run(
         if land is not None:
             x = land(solution.params, solution.grad, solution.state.inner)
             solution = _moved(solution, x, problem, criterion)
-        if penalty is not None:
-            value = _plus(solution.value, penalty(solution.params))
-            solution = solution._replace(value=value)
         return solution
 
     def follows(params: PyTree) -> jax.Array:
-        value, _ = problem.evaluate(params)
-        return value if penalty is None else _plus(value, penalty(params))
+        return problem.total(params, problem.evaluate(params)[0])
 
     solution = differentiable(whole, problem, follows, linear_solver.value)
     if aux is not None:
@@ -166,15 +161,11 @@ def _moved(
     error = criterion.size(problem.residual(params, grad))
     return solution._replace(
         params=params,
-        value=value,
+        value=problem.total(params, value),
         grad=grad,
         error=error.astype(solution.error.dtype),
         evaluations=solution.evaluations + 1,
     )
-
-
-def _plus(value: jax.Array, penalty: jax.Array) -> jax.Array:
-    return value + penalty.astype(value.dtype)
 
 
 def _to_all(functions: Sequence[Callable[[Progress], Any]]) -> Any:

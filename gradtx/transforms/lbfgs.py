@@ -9,13 +9,10 @@ import jax.numpy as jnp
 from gradtx.core import ZERO, Count, Mean, Other, Pair, Point, transformation, treewise
 from gradtx.core.roles import mean_like, point_like, scalar_like
 from gradtx.numerics import divide, norm_of
-from gradtx.numerics.bundles import Bundles, dot_of
+from gradtx.numerics.products import dot_of
 from gradtx.numerics.shards import Spread, spread, spread_as
 from gradtx.trees import PyTree
 from gradtx.values import Steps
-
-# Entries of a leaf whose pairs are laid beside others', in 20 times its memory.
-SMALL = 2**12
 
 
 class ScaleByLBFGSState(NamedTuple):
@@ -92,16 +89,14 @@ def _times_inverse(
     """H g, and the state with the newest pair."""
     size = len(s.weights_memory)
     structure: Any
-    leaves, structure = jax.tree.flatten(gs)
-    bundles = Bundles(leaves, most=SMALL)
-    new, gamma = _remembered(gs, s, ps, bundles)
+    g, structure = jax.tree.flatten(gs)
+    new, gamma = _remembered(gs, s, ps)
     memory = _Memory(
-        bundles.join(jax.tree.leaves(new.diff_params_memory), leading=1),
-        bundles.join(jax.tree.leaves(new.diff_updates_memory), leading=1),
+        jax.tree.leaves(new.diff_params_memory),
+        jax.tree.leaves(new.diff_updates_memory),
         new.weights_memory,
         (s.count + jnp.arange(size, dtype=s.count.dtype)) % size,
     )
-    g = bundles.join(leaves)
     capped = 1 / jnp.maximum(norm_of(g), 1)
     gamma = jnp.where(gamma > 0, gamma, capped) if scaled else jnp.ones_like(gamma)
     d = memory.times(g, gamma)
@@ -112,17 +107,17 @@ def _times_inverse(
         jnp.where(descends, gamma.astype(x.dtype) * x, capped.astype(x.dtype) * y)
         for x, y in zip(d, g, strict=True)
     ]
-    return structure.unflatten(bundles.split(out)), new
+    return structure.unflatten(out), new
 
 
 def _remembered(
-    gs: PyTree, s: ScaleByLBFGSState, ps: PyTree, bundles: Bundles
+    gs: PyTree, s: ScaleByLBFGSState, ps: PyTree
 ) -> tuple[ScaleByLBFGSState, jax.Array]:
     """The state with one more pair, in the place of the oldest, and its s·y / y·y; 0
     if there is none."""
     size = len(s.weights_memory)
     pairs = (ps, s.params), (gs, s.updates)
-    move, change = (_difference(new, old, bundles) for new, old in pairs)
+    move, change = (_difference(new, old) for new, old in pairs)
     ss, sy, yy = dot_of(move, move), dot_of(move, change), dot_of(change, change)
     weight = divide(jnp.ones_like(sy), sy)
     eps = 16 * jnp.finfo(sy.dtype).eps
@@ -156,9 +151,9 @@ def _remembered(
     return new, jnp.where(is_pair, divide(sy, yy), 0.0)
 
 
-def _difference(new: PyTree, old: PyTree, bundles: Bundles) -> list[jax.Array]:
-    xs, ys = (bundles.join(jax.tree.leaves(tree)) for tree in (new, old))
-    return [x - y for x, y in zip(xs, ys, strict=True)]
+def _difference(new: PyTree, old: PyTree) -> list[jax.Array]:
+    pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
+    return [x - y for x, y in pairs]
 
 
 class _Memory(NamedTuple):

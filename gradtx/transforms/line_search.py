@@ -14,14 +14,14 @@ from gradtx.core.pair import VOCABULARY
 from gradtx.core.precision import dtype_within, narrow
 from gradtx.core.roles import scalar
 from gradtx.numerics import as_array, is_real, widen
-from gradtx.numerics.bundles import Bundles, dot_of
 from gradtx.numerics.dtypes import in_dtype, is_inexact
+from gradtx.numerics.products import dot_of
 from gradtx.trees import Flat, PyTree
 from gradtx.trees.boxes import entries
 from gradtx.trees.checks import check_leaves, gradients_beside, parameters_beside
 from gradtx.values import is_number, wrong_type
 
-Gradients = list[jax.Array]  # in bundles
+Gradients = list[jax.Array]
 Numbers = Mapping[str, Any]
 
 
@@ -58,10 +58,8 @@ class Line:
         value_of, read = jax.closure_convert(value_of, self.params)
         read = jax.tree.map(_constant, read)
         self.value_of = lambda points: value_of(points, *read)
-        self.bundles = Bundles(self.updates)
-        self._along = self.bundles.join(self.updates)
         # Of complex parameters, a gradient is the conjugate of what `jax.grad` gives.
-        self.gradients = self._joined([jnp.conj(g) for g in given.grads])
+        self.gradients = self._as_updates([jnp.conj(g) for g in given.grads])
         value = scalar("value", given.value, self.dtype)
         zero = jnp.zeros((), self.dtype)
         self.start = Point(zero, value, self._slope(self.gradients))
@@ -69,7 +67,7 @@ class Line:
     def at(self, step: jax.Array) -> tuple[Point, Gradients]:
         """The point after a step, and the gradients there as of `jax.grad`."""
         value, grads = jax.value_and_grad(self.value_of)(self._place(step))
-        grads = self._joined(grads)
+        grads = self._as_updates(grads)
         return Point(step, value, self._slope(grads)), grads
 
     def value_at(self, step: jax.Array) -> tuple[jax.Array, Callable[[], Gradients]]:
@@ -77,7 +75,7 @@ class Line:
         value, pull = jax.vjp(self.value_of, self._place(step))
 
         def grads() -> Gradients:
-            return self._joined(pull(jnp.ones_like(value))[0])
+            return self._as_updates(pull(jnp.ones_like(value))[0])
 
         return value, grads
 
@@ -88,14 +86,12 @@ class Line:
             for p, u in pairs
         ]
 
-    def _joined(self, grads: Sequence[jax.Array]) -> Gradients:
+    def _as_updates(self, grads: Sequence[jax.Array]) -> Gradients:
         wide = zip(grads, self.updates, strict=True)
-        return self.bundles.join(
-            [widen(g, self.dtype).astype(u.dtype) for g, u in wide]
-        )
+        return [widen(g, self.dtype).astype(u.dtype) for g, u in wide]
 
     def _slope(self, grads: Gradients) -> jax.Array:
-        return dot_of([jnp.conj(g) for g in grads], self._along)
+        return dot_of([jnp.conj(g) for g in grads], self.updates)
 
 
 Search = Callable[[Line, jax.Array, Numbers], Found]
@@ -147,11 +143,7 @@ def searching(
     """
 
     def run(loss: _Loss, given: _Given) -> Found:
-        line = Line(loss, given)
-        found = search(line, given.last, given.numbers)
-        if found.gradients is None:
-            return found
-        return found._replace(gradients=line.bundles.split(found.gradients))
+        return search(Line(loss, given), given.last, given.numbers)
 
     compiled = jax.jit(run, static_argnums=0)
 

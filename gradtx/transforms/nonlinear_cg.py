@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.core import ZERO, Count, Mean, Pair, slots, transformation, treewise
 from gradtx.numerics import divide
-from gradtx.numerics.bundles import dot_of
+from gradtx.numerics.products import dot_of
 from gradtx.values.arguments import one_of
 
 METHODS = ("polak-ribiere", "fletcher-reeves", "hestenes-stiefel", "dai-yuan")
