@@ -81,10 +81,12 @@ NEEDED = {
         "prodigy",
     )
 } | {"noisy_sgd": ["learning_rate", "key"]}
+# Their states are those of other chains, or need a line search or a batch to go on.
+ELSEWHERE = {"dpsgd", "lbfgs", "muon", "normalize", "scale_by_muon"}
 SHARED = [
     name
     for name in gradtx.optimizers.__all__
-    if hasattr(THEIRS, name) and not name.endswith("State")
+    if hasattr(THEIRS, name) and not name.endswith("State") and name not in ELSEWHERE
 ]
 CALLS = {name: with_defaults(name) for name in SHARED}
 

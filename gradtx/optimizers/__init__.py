@@ -84,18 +84,6 @@ from gradtx.optimizers.cocob import cocob
 from gradtx.optimizers.ftrl import FtrlState as FtrlState, ftrl
 
 # With a line search
-from gradtx.transforms.backtracking import (
-    BacktrackingLinesearchInfo as BacktrackingLinesearchInfo,
-    ScaleByBacktrackingLinesearchState,
-    scale_by_backtracking_linesearch,
-)
-from gradtx.transforms.lbfgs import ScaleByLBFGSState, scale_by_lbfgs
-from gradtx.transforms.value_and_grad import value_and_grad_from_state
-from gradtx.transforms.zoom import (
-    ScaleByZoomLinesearchState,
-    ZoomLinesearchInfo,
-    scale_by_zoom_linesearch,
-)
 from gradtx.optimizers.lbfgs import lbfgs
 from gradtx.optimizers.nonlinear_cg import nonlinear_cg as nonlinear_cg
 
@@ -186,14 +174,6 @@ __all__ = [
     "cocob",
     "ftrl",
     # With a line search
-    "ScaleByBacktrackingLinesearchState",
-    "ScaleByLBFGSState",
-    "ScaleByZoomLinesearchState",
-    "ZoomLinesearchInfo",
-    "scale_by_backtracking_linesearch",
-    "scale_by_lbfgs",
-    "scale_by_zoom_linesearch",
-    "value_and_grad_from_state",
     "lbfgs",
     # Averages, noise and curvature
     "asgd",

@@ -177,7 +177,19 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = shown_too(__name__, "gradtx.places.transforms")
 
-# Conjugate directions
+# Directions and line searches
+from gradtx.transforms.backtracking import (
+    BacktrackingLinesearchInfo as BacktrackingLinesearchInfo,
+    ScaleByBacktrackingLinesearchState,
+    scale_by_backtracking_linesearch,
+)
+from gradtx.transforms.lbfgs import ScaleByLBFGSState, scale_by_lbfgs
+from gradtx.transforms.value_and_grad import value_and_grad_from_state
+from gradtx.transforms.zoom import (
+    ScaleByZoomLinesearchState,
+    ZoomLinesearchInfo,
+    scale_by_zoom_linesearch,
+)
 from gradtx.transforms.nonlinear_cg import (
     ScaleByNonlinearCGState as ScaleByNonlinearCGState,
     scale_by_nonlinear_cg as scale_by_nonlinear_cg,
@@ -230,6 +242,15 @@ __all__ = [
     "zero_nans",
     "AddNoiseState",
     "add_noise",
+    # Directions and line searches
+    "ScaleByBacktrackingLinesearchState",
+    "ScaleByLBFGSState",
+    "ScaleByZoomLinesearchState",
+    "ZoomLinesearchInfo",
+    "scale_by_backtracking_linesearch",
+    "scale_by_lbfgs",
+    "scale_by_zoom_linesearch",
+    "value_and_grad_from_state",
     # Matrices
     "scale_by_fan",
     "scale_by_polar",

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import Pair, slots, transformation
-from gradtx.core.roles import Count, Square
+from gradtx.core.roles import UNKNOWN, Count, Square
 from gradtx.matrix import dense, matrixwise
 from gradtx.numerics import abs_sq, divide, lerp, norm_of, over_root, wide_dtype
 from gradtx.numerics.polar import MARGIN, TABLES, exact_polar, newton_schulz, rows_of
+from gradtx.trees import Shape
 from gradtx.trees.matrix_axes import AxesSelector
 from gradtx.values import Allowed, Decay, DType, Hyper, NonNegative, Steps
 from gradtx.values.arguments import one_of
@@ -205,13 +206,22 @@ def normalize_rows(
       Li et al., 2025, arXiv:2510.05491.
     """
 
-    def init(p: jax.Array) -> NormalizeRowsState:
-        return NormalizeRowsState(0, jnp.zeros(p.shape[:1], wide_dtype(p.dtype)))
-
     def update(g, s, *, decay, eps):
         row = lerp(s.row, jnp.mean(abs_sq(g), axis=1), decay)
         x = over_root(g, row[:, None], eps)
         u = x * divide(norm_of([g]), norm_of([x]) + eps).astype(x.dtype)
         return u, s._replace(row=row)
 
-    return matrixwise(init, update, axes=axes)
+    return matrixwise(slots(NormalizeRowsState, row=_Rows()), update, axes=axes)
+
+
+class _Rows:
+    """A number for each row; which axes of the leaf these are, its label says."""
+
+    @staticmethod
+    def init(p: jax.Array) -> jax.Array:
+        return jnp.zeros(p.shape[:1], wide_dtype(p.dtype))
+
+    @staticmethod
+    def axes(shape: Shape) -> Any:
+        return UNKNOWN

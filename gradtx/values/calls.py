@@ -69,6 +69,11 @@ def numbers(build: Any) -> dict[str, Number]:
     return {n: c for n, c in found.items() if isinstance(c, Number) and not c.whole}
 
 
+def is_annotated(build: Any) -> bool:
+    """Whether a factory says of an argument what it may be, as all of ours do."""
+    return bool(_constraints(build))
+
+
 def names_of(build: Any, kind: str) -> list[str]:
     """The arguments of a factory that may be what goes by this name, as "Mask"."""
     return [n for n, (check, _) in _constraints(build).items() if check.name == kind]

@@ -20,7 +20,7 @@ from gradtx.core import (
 )
 from gradtx.core.checks import needed
 from gradtx.core.pair import Scope
-from gradtx.core.roles import Basis, Count, Factor, Role, Slot, is_slot
+from gradtx.core.roles import UNKNOWN, Basis, Count, Factor, Role, Slot, is_slot
 from gradtx.core.wrap import run_if
 from gradtx.inspection.map_params import slots_in
 from gradtx.layout.views import AView, Coordinates
@@ -91,6 +91,11 @@ def conjugate(
         return [None if x is None or a is None else a.of(x.shape) for x, a in pairs]
 
     def init(params: Params) -> ConjugateState:
+        if is_slot(params):  # which arrays a basis has depends on the leaf
+            factors, bases = (
+                Slot(role, lambda shape: UNKNOWN) for role in (Role.FACTOR, Role.BASIS)
+            )
+            return ConjugateState(0, factors, bases, pair.init(params))
         flat, (slots, structure) = check_leaves("params", params), outline()
         leaves, inner_state = leaves_of(flat), pair.init(params)
         for path, slot, kept in _kept(slots, structure, inner_state, flat):

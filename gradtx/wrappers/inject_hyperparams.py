@@ -35,7 +35,7 @@ from gradtx.values import (
     refuse,
 )
 from gradtx.values.arguments import is_schedule
-from gradtx.values.calls import arguments, numbers, signature
+from gradtx.values.calls import arguments, is_annotated, numbers, signature
 from gradtx.values.text import show
 from gradtx.wrappers.settable import (
     Hyperparams,
@@ -154,7 +154,7 @@ def _injected(
         name: value
         for name, value in given.items()
         if name not in static_args
-        and (_is_numeric(value) if not numeric else name in numeric)
+        and (name in numeric if is_annotated(factory) else _is_numeric(value))
         and value is not None
     }
     schedules = {name: h for name, h in hypers.items() if callable(h)}
