@@ -70,8 +70,8 @@ def numbers(build: Any) -> dict[str, Number]:
 
 
 def is_annotated(build: Any) -> bool:
-    """Whether a factory says of an argument what it may be, as all of ours do."""
-    return bool(_constraints(build))
+    """Whether a factory says of an argument what it may be, beside its type."""
+    return any(check is not FLAG for check, _ in _constraints(build).values())
 
 
 def names_of(build: Any, kind: str) -> list[str]:
