@@ -98,7 +98,7 @@ calls = {
     "chebyshev_schedule": gradtx.chebyshev_schedule(1.0, 20.0, 32),
 }
 
-made_of_them = {"Schedule", "schedule"}  # the class of schedules, and its decorator
+made_of_them = {"Schedule", "WrappedSchedule", "schedule"}  # two classes, a decorator
 missing = set(gradtx.schedules.__all__) - made_of_them - set(calls)
 assert not missing, f"add a call of {missing}"
 
