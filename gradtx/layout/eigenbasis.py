@@ -9,6 +9,7 @@ from gradtx.core.roles import Role
 from gradtx.layout.views import Coordinates, view
 from gradtx.numerics import lerp, wide_dtype
 from gradtx.numerics.arithmetic import squarable
+from gradtx.numerics.products import adjoint, product
 from gradtx.values import Steps
 from gradtx.values.arguments import FractionConstant, one_of
 
@@ -16,7 +17,6 @@ Squares = Annotated[
     str, one_of("by order", "by squares", "as they are", name="Squares")
 ]
 Sides = Annotated[str, one_of("both", "shorter", name="Sides")]
-HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Change(NamedTuple):
@@ -90,7 +90,7 @@ def eigenbasis(
 
     def learn(factor: Any, g: jax.Array) -> Any:
         g = squarable(jax.lax.stop_gradient(g))
-        grams = (lambda: _product(g, _adjoint(g))), (lambda: _product(_adjoint(g), g))
+        grams = (lambda: product(g, adjoint(g))), (lambda: product(adjoint(g), g))
         return tuple(
             lerp(f, gram(), decay) if _is_there(f) else f
             for f, gram in zip(factor, grams, strict=True)
@@ -108,13 +108,13 @@ def eigenbasis(
 
     def into(basis: Any, x: jax.Array) -> jax.Array:
         left, right = basis
-        x = _product(_adjoint(left), x) if _is_there(left) else x
-        return _product(x, right) if _is_there(right) else x
+        x = product(adjoint(left), x) if _is_there(left) else x
+        return product(x, right) if _is_there(right) else x
 
     def back(basis: Any, x: jax.Array) -> jax.Array:
         left, right = basis
-        x = _product(left, x) if _is_there(left) else x
-        return _product(x, _adjoint(right)) if _is_there(right) else x
+        x = product(left, x) if _is_there(left) else x
+        return product(x, adjoint(right)) if _is_there(right) else x
 
     def carry(role: Role, change: Any, x: jax.Array) -> jax.Array:
         left, right = change
@@ -124,10 +124,10 @@ def eigenbasis(
             x = x[left.order] if left else x
             return x[:, right.order] if right else x
         if role is Role.SQUARE:
-            x = _product(jnp.abs(left.turn) ** 2, x) if left else x
-            return _product(x, jnp.abs(right.turn.T) ** 2) if right else x
-        x = _product(left.turn, x) if left else x
-        return _product(x, _adjoint(right.turn)) if right else x
+            x = product(jnp.abs(left.turn) ** 2, x) if left else x
+            return product(x, jnp.abs(right.turn.T) ** 2) if right else x
+        x = product(left.turn, x) if left else x
+        return product(x, adjoint(right.turn)) if right else x
 
     return Coordinates(
         init,
@@ -158,17 +158,9 @@ def _eigenvectors(gram: jax.Array) -> jax.Array:
 
 
 def _power_step(gram: jax.Array, q: jax.Array) -> tuple[jax.Array, Change]:
-    image = _product(gram, q)
+    image = product(gram, q)
     # QR gives the columns signs that depend on LAPACK; a mean that is turned and a
     # square that is even do not.
     order = jnp.argsort(-jnp.sum((q.conj() * image).real, axis=0))
     new = jnp.linalg.qr(image[:, order])[0]
-    return new, Change(_product(_adjoint(new), q), order)
-
-
-def _product(x: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.matmul(x, y, precision=HIGHEST)
-
-
-def _adjoint(x: jax.Array) -> jax.Array:
-    return x.mT.conj()
+    return new, Change(product(adjoint(new), q), order)

@@ -69,8 +69,7 @@ def dice_loss(
     dtype, losses = _dice(
         predictions, targets, class_weights, smooth, alpha, beta, apply_softmax, axis
     )
-    if ignore_background and losses.shape[-1] > 1:
-        losses = losses[..., 1:]
+    losses = _foreground(losses, ignore_background)
     if reduction == "mean":
         losses = mean_of(losses, (losses.ndim - 1,))
     elif reduction == "sum":
@@ -113,6 +112,10 @@ def _dice(
         check_shape("class_weights", weights, x.shape[-1:], "predictions", x)
         losses = losses * weights.reshape((1,) * (losses.ndim - 1) + weights.shape)
     return dtype, losses
+
+
+def _foreground(losses: jax.Array, ignore_background: bool) -> jax.Array:
+    return losses[..., 1:] if ignore_background and losses.shape[-1] > 1 else losses
 
 
 def _probabilities(x: jax.Array) -> jax.Array:
@@ -168,9 +171,7 @@ def multiclass_generalized_dice_loss(
     weights = 1 / (sums * sums + 1e-7)
     weights = weights / jnp.sum(weights) * weights.size
     _, losses = _dice(x, t, weights, smooth, 0.5, 0.5, apply_softmax, None)
-    if ignore_background and losses.shape[-1] > 1:
-        losses = losses[..., 1:]
-    return mean_of(losses).astype(dtype)
+    return mean_of(_foreground(losses, ignore_background)).astype(dtype)
 
 
 @checked

@@ -16,6 +16,7 @@ from gradtx.losses.inputs import (
 )
 from gradtx.losses.regression import unit
 from gradtx.numerics.arithmetic import divide
+from gradtx.numerics.products import product
 from gradtx.values import (
     Constant,
     Misfit,
@@ -56,8 +57,8 @@ def ntxent(
     check_shape("labels", k, x.shape[:1], "embeddings", x)
     dtype, (x,) = widened(x)
     x = unit(x, (1,), jnp.finfo(x.dtype).eps)
-    # In full precision on an accelerator, too: the temperature enlarges an error.
-    cosines = jnp.matmul(x, x.T, precision=jax.lax.Precision.HIGHEST)
+    # In full precision, as the temperature enlarges an error.
+    cosines = product(x, x.T)
     s = cosines / scalar("temperature", temperature, x)
     same = k[:, None] == k[None, :]
     pairs = same & ~jnp.eye(len(k), dtype=bool)

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from gradtx.numerics.arithmetic import divide
 from gradtx.numerics.dtypes import common_dtype, float_array, is_numeric, wide_dtype
 from gradtx.numerics.norms import norm_of
+from gradtx.numerics.products import product
 from gradtx.values import Misfit, brief, naming, wrong_type
 
 Tree = Any
@@ -239,8 +240,7 @@ def nnls(
         if b.ndim not in (1, 2) or b.shape[0] != A.shape[0]:
             n = A.shape[0]
             raise Misfit(f"b has shape {b.shape}; expected ({n},) or ({n}, K).")
-    high = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
-    Q, q = high(A.T, A), high(A.T, b)
+    Q, q = product(A.T, A), product(A.T, b)
     if L is None:
         by_columns = jnp.max(jnp.sum(jnp.abs(Q), axis=0), initial=0)
         L = jnp.minimum(norm_of([Q]).astype(Q.dtype), by_columns)
@@ -249,7 +249,7 @@ def nnls(
 
     def step(state: Any, _: None) -> Any:
         x, y, c = state
-        new = jnp.maximum(y - (high(Q, y) - q) / L, 0)
+        new = jnp.maximum(y - (product(Q, y) - q) / L, 0)
         uphill = jnp.sum((y - new) * (new - x), axis=0, keepdims=True) > 0
         c = jnp.where(uphill, jnp.zeros_like(c), c)
         following = (1 + jnp.sqrt(1 + 4 * c**2)) / 2

@@ -14,6 +14,7 @@ import numpy as np
 
 from gradtx.numerics.arithmetic import divide
 from gradtx.numerics.dtypes import DTypeLike, wide_dtype, widen
+from gradtx.numerics.products import adjoint, product
 
 Table = Sequence[tuple[float, float, float]]
 
@@ -70,7 +71,6 @@ TABLES: dict[str, Table] = {
 }
 # How the fixed numbers of "polar_express_5" were found: for σ up to 1/1.02.
 MARGIN = {"polar_express_5": 1.02}
-HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def newton_schulz(
@@ -124,8 +124,8 @@ def is_longer(m: Any, n: Any) -> bool:
 def _by_steps(x: jax.Array, table: jax.Array) -> jax.Array:
     def step(x: jax.Array, abc: jax.Array) -> tuple[jax.Array, None]:
         a, b, c = abc
-        gram = _product(x, _adjoint(x))
-        return a * x + _product(b * gram + c * _product(gram, gram), x), None
+        gram = product(x, adjoint(x))
+        return a * x + product(b * gram + c * product(gram, gram), x), None
 
     return jax.lax.scan(step, x, table)[0]
 
@@ -137,8 +137,8 @@ def _by_gram(x: jax.Array, table: jax.Array) -> jax.Array:
     anew: after two steps, when small singular values have grown, then after each four.
     """
     for start, stop in pairwise((0, *range(2, len(table), 4), len(table))):
-        gram = _product(x, _adjoint(x))
-        x = _product(_polynomial(gram, table[start:stop]), x)
+        gram = product(x, adjoint(x))
+        x = product(_polynomial(gram, table[start:stop]), x)
     return x
 
 
@@ -148,20 +148,11 @@ def _polynomial(gram: jax.Array, table: jax.Array) -> jax.Array:
     def step(both: Any, abc: jax.Array) -> tuple[Any, None]:
         q, r = both
         a, b, c = abc
-        z = b * r + c * _product(r, r)
-        once = a * r + _product(r, z)
-        return (a * q + _product(q, z), a * once + _product(z, once)), None
+        z = b * r + c * product(r, r)
+        once = a * r + product(r, z)
+        return (a * q + product(q, z), a * once + product(z, once)), None
 
     return jax.lax.scan(step, (eye, gram), table)[0][0]
-
-
-def _product(x: jax.Array, y: jax.Array) -> jax.Array:
-    # On a GPU or a TPU, the default for float32 is to multiply in fewer bits.
-    return jnp.matmul(x, y, precision=HIGHEST)
-
-
-def _adjoint(x: jax.Array) -> jax.Array:
-    return x.mT.conj()
 
 
 def _norm(x: jax.Array, norm: str) -> jax.Array:
@@ -172,7 +163,7 @@ def _norm(x: jax.Array, norm: str) -> jax.Array:
     top = jnp.max(jnp.abs(x), axis=(-2, -1), keepdims=True, initial=0)
     unit = divide(x, jax.lax.stop_gradient(top))
     if norm == "schatten":
-        unit = _product(unit, _adjoint(unit))
+        unit = product(unit, adjoint(unit))
     squares = jnp.sum(jnp.abs(unit) ** 2, axis=(-2, -1), keepdims=True)
     size = jnp.sqrt(jnp.where(squares > 0, squares, 1.0))
     size = jnp.sqrt(size) if norm == "schatten" else size
@@ -189,7 +180,7 @@ def exact_polar(x: jax.Array) -> jax.Array:
     u, sigma, v = jnp.linalg.svd(wide, full_matrices=False)
     size = max(x.shape[-2:], default=0) * jnp.finfo(wide.dtype).eps
     kept = sigma > size * jnp.max(sigma, axis=-1, keepdims=True, initial=0)
-    return _product(u * kept[..., None, :].astype(u.dtype), v).astype(x.dtype)
+    return product(u * kept[..., None, :].astype(u.dtype), v).astype(x.dtype)
 
 
 def rows_of(table: Any, steps: int | None) -> np.ndarray:

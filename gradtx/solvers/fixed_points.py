@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradtx import tree
 from gradtx.core import Pair
 from gradtx.numerics import wide_dtype
+from gradtx.numerics.products import product
 from gradtx.solvers.linear_solver import AsLinearSolver, LinearSolver
 from gradtx.solvers.loop import Criterion, Problem
 from gradtx.solvers.objective import Norm
@@ -257,7 +258,6 @@ def _least_squares(columns: PyTree, f: PyTree, ridge: Any) -> jax.Array:
     b = jnp.concatenate([_rows(x[None], real)[0] for x in jax.tree.leaves(f)])
     norms = jnp.linalg.norm(A, axis=1)
     A = A / jnp.where(norms > 0, norms, 1)[:, None]
-    product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
     least = 10 * float(jnp.finfo(real).eps)
     shift = jnp.maximum(jnp.asarray(ridge, real), least)
     gram = product(A, A.T) + shift * jnp.eye(len(A), dtype=real)

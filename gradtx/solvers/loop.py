@@ -21,9 +21,8 @@ from gradtx.trees import PyTree
 from gradtx.trees.finite import all_finite, all_of
 from gradtx.trees.update import apply_updates
 
-PATIENCE = (
-    10  # steps without a lesser value or error, of a method that searches along a line
-)
+# Steps without a lesser value or error, of a method that searches along a line.
+PATIENCE = 10
 
 
 def as_it_is(params: PyTree) -> PyTree:

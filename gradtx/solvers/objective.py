@@ -27,7 +27,7 @@ def checked_fun(
     def value_and_aux(params: PyTree) -> tuple[jax.Array, Any]:
         out, aux = fun(params, *args), None
         if has_aux:
-            if not (isinstance(out, tuple) and len(out) == 2):
+            if not _is_pair(out):
                 raise wrong_type(f"fun returned {brief(out)}; expected (value, aux).")
             out, aux = out
         try:

@@ -1,13 +1,12 @@
 """Steepest descent in a norm: the step of size 1 that a gradient asks for."""
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from gradtx.core import Count, Pair, slots, transformation
 from gradtx.matrix import dense, matrixwise
-from gradtx.numerics import abs_sq, divide, unbounded
+from gradtx.numerics import abs_sq, over_root, unbounded
 from gradtx.transforms.polar import Coefficients, polar_by
 from gradtx.trees.matrix_axes import AxesSelector
 from gradtx.values import NonNegative, Steps
@@ -65,14 +64,8 @@ def lmo(
         if norm == "sign":
             return unbounded(g, jnp.sign(g)) / max(n, 1), s
         over = {"column": -2, "row": -1}.get(norm, (-2, -1) if g.ndim > 1 else None)
-        return _over_rms(g, over, eps) / (n if norm == "row" else 1), s
+        squares = jnp.mean(abs_sq(g), axis=over, keepdims=True)
+        return over_root(g, squares, eps) / (n if norm == "row" else 1), s
 
     whole = norm in ("rms", "sign")
     return matrixwise(slots(LmoState), update, axes=axes, stacks=True, others=whole)
-
-
-def _over_rms(g: jax.Array, axes: Any, eps: Any) -> jax.Array:
-    squares = jnp.mean(abs_sq(g), axis=axes, keepdims=True)
-    there = squares > 0
-    rms = jnp.where(there, jnp.sqrt(jnp.where(there, squares, 1.0)), 0.0)
-    return divide(g, rms.astype(g.real.dtype) + eps)

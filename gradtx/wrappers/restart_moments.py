@@ -67,9 +67,8 @@ def restart_moments(
 
     def init(params: Params) -> RestartMomentsState:
         state = pair.init(params)
-        jax.eval_shape(
-            lambda: begun_anew(inner, state, params)
-        )  # refuses what it cannot
+        # Refuses now what could not begin anew later.
+        jax.eval_shape(lambda: begun_anew(inner, state, params))
         return RestartMomentsState(jnp.zeros((), jnp.int32), state)
 
     def update(
