@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -194,3 +195,47 @@ def test_conjugate_gradients(method, x64):
     found = gradtx.solvers.minimize(rosenbrock, start, method, tol=1e-6, max_steps=2000)
     assert found.converged
     assert jnp.linalg.norm(jax.grad(rosenbrock)(found.params)) < 1e-5
+
+
+def test_lbfgs_on_one_vector_is_lbfgs_and_is_compiled_once(x64):
+    traced = []
+
+    def loss(p, scale):
+        traced.append(None)
+        bend = p["b"][:2] - p["a"] ** 2
+        return scale * (jnp.sum((p["a"] - 1) ** 2) + 10 * jnp.sum(bend**2))
+
+    start = {"a": jnp.zeros(2), "b": jnp.ones(3), "none": None}
+    ends, value_and_grad = [], gradtx.value_and_grad_from_state(loss)
+    for tx in (gradtx.lbfgs(), gradtx.flatten(gradtx.lbfgs())):
+        p, state = start, tx.init(start)
+        for i in range(8):
+            value, grad = value_and_grad(p, 2.0, state=state)
+            at = len(traced)
+            u, state = tx.update(
+                grad, state, p, value=value, grad=grad, value_fn=loss, scale=2.0
+            )
+            assert i == 0 or len(traced) == at
+            p = gradtx.apply_updates(p, u)
+        ends.append(p)
+    chex.assert_trees_all_close(*ends, rtol=1e-9)
+    assert gradtx.tree.get(state, "grad").shape == (5,)
+    assert loss(p, 2.0) < 1e-2 * loss(start, 2.0)
+
+
+compiled = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **about: compiled.append(about) if "backend" in event else None
+)
+
+
+def test_what_a_state_knows_is_not_compiled_again_in_each_step():
+    f, tx, w = rosenbrock, gradtx.lbfgs(), jnp.ones(4) / 2
+    value_and_grad = gradtx.value_and_grad_from_state(f)
+    state = tx.init(w)
+    value, grad = value_and_grad(w, state=state)
+    _, state = tx.update(grad, state, w, value=value, grad=grad, value_fn=f)
+    value_and_grad(w, state=state)
+    compiled.clear()
+    value_and_grad(w, state=state)
+    assert not compiled

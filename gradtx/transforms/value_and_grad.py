@@ -10,8 +10,10 @@ import jax.numpy as jnp
 from gradtx.core import OptState, Params
 from gradtx.numerics import as_array
 from gradtx.numerics.dtypes import in_dtype
-from gradtx.trees import PyTree
+from gradtx.numerics.xla import either
+from gradtx.trees import PyTree, flatten
 from gradtx.trees.search import get
+from gradtx.trees.vectors import places_of, split
 from gradtx.values import Misfit, naming
 
 
@@ -51,6 +53,10 @@ def value_and_grad_from_state(
                 )
         fresh = functools.partial(compute, params, *args, **kwargs)
         like = jax.eval_shape(fresh)
+        flat = flatten(like[1])
+        if flatten(found[1]).structure != flat.structure:  # it is of gradtx.flatten
+            leaves = split(found[1], places_of(flat.leaves), flat.leaves)
+            found = found[0], flat.unflatten(leaves)
 
         def cast(x: Any, other: Any) -> jax.Array:
             return in_dtype(as_array(x), other.dtype)
@@ -63,6 +69,6 @@ def value_and_grad_from_state(
             made: tuple[jax.Array, PyTree] = jax.tree.map(cast, fresh(), like)
             return made
 
-        return jax.lax.cond(jnp.isfinite(found[0]), known, computed)
+        return either(jnp.isfinite(found[0]), known, computed)
 
     return value_and_grad
