@@ -16,7 +16,7 @@ from gradtx.solvers.quasi_newton import (
     Memory,
     Model,
     model_of,
-    no_memory,
+    no_steps,
     to_minimum,
     vector_of,
 )
@@ -71,15 +71,7 @@ def lbfgsb(
         if any(map(jnp.iscomplexobj, jax.tree.leaves(params))):
             raise wrong_type("complex parameters have no order, and so no bounds.")
         box_of((lower, upper), params)
-        x, _ = vector_of(params)
-        zero = jnp.zeros((), jnp.int32)
-        return ScaleByLBFGSBState(
-            count=zero,
-            value=jnp.full((), jnp.inf, x.dtype),
-            grad=jax.tree.map(jnp.zeros_like, params),
-            info=LineSearchInfo(zero, jnp.ones((), bool)),
-            memory=no_memory(memory_size, x),
-        )
+        return no_steps(ScaleByLBFGSBState, memory_size, params)
 
     def update(
         updates: PyTree,

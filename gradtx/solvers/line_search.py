@@ -1,10 +1,12 @@
 """A line search for the strong Wolfe conditions, within a given interval."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from gradtx.trees.arithmetic import where
 
 DECREASE = 1e-3  # of what the slope at the start promises
 CURVATURE = 0.9
@@ -85,8 +87,8 @@ def searched(
         shorter = s._replace(
             greatest=s.trial, trial=(s.best.step + s.trial) / 2, early=s.early
         )
-        new = _select(finite, new, shorter)
-        kept = _select(accepted, (end, grad), (new.best, new.grad))
+        new = where(finite, new, shorter)
+        kept = where(accepted, (end, grad), (new.best, new.grad))
         return new._replace(
             best=kept[0],
             grad=kept[1],
@@ -126,8 +128,8 @@ def _narrowed(
     higher = here.value > best.value
     turned = here.slope * jnp.sign(best.slope) < 0
     trial = _next_trial(s, best, other, here, higher, turned)
-    other = _select(higher, here, _select(turned, best, other))
-    new_best = _select(higher, best, here)
+    other = where(higher, here, where(turned, best, other))
+    new_best = where(higher, best, here)
     bracketed = s.bracketed | higher | turned
     best, other = lifted(new_best, -1), lifted(other, -1)
     width = jnp.abs(other.step - best.step)
@@ -191,7 +193,3 @@ def _cubic(a: End, b: End) -> tuple[jax.Array, jax.Array]:
 
 def _over(x: jax.Array, y: jax.Array) -> jax.Array:
     return x / jnp.where(y == 0, jnp.ones_like(y), y)
-
-
-def _select(condition: jax.Array, a: Any, b: Any) -> Any:
-    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)

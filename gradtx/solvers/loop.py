@@ -18,6 +18,7 @@ from gradtx.solvers.result import (
     SolverState,
 )
 from gradtx.trees import PyTree
+from gradtx.trees.arithmetic import where
 from gradtx.trees.finite import all_finite, all_of
 from gradtx.trees.update import apply_updates
 
@@ -133,7 +134,7 @@ def solved(
         as_low = (point.value == s.best.value) & (point.error < s.best.error)
         better = finite & (less | as_low)
         s = s._replace(
-            best=_chosen(better, point, s.best),
+            best=where(better, point, s.best),
             since_best=jnp.where(better, _count(), safe_increment(s.since_best)),
         )
         reason = _reason(
@@ -164,7 +165,7 @@ def solved(
         (state, nowhere, running, history),
     )
     lost = (reason == Reason.NON_FINITE) & jnp.isfinite(state.best.value)
-    point = _chosen(lost, state.best, point)
+    point = where(lost, state.best, point)
     return Solution(
         **point._asdict(),
         steps=state.steps,
@@ -292,10 +293,6 @@ def _reason(*cases: tuple[Any, Reason]) -> jax.Array:
     for holds, why in reversed(cases):
         reason = jnp.where(holds, jnp.full((), why, jnp.int32), reason)
     return reason
-
-
-def _chosen(condition: jax.Array, a: Any, b: Any) -> Any:
-    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
 
 
 def _no_history(point: Point, length: int) -> History:

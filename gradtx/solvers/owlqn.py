@@ -14,7 +14,7 @@ from gradtx.solvers.quasi_newton import (
     LineSearchInfo,
     Memory,
     model_of,
-    no_memory,
+    no_steps,
     to_minimum,
     vector_of,
 )
@@ -84,15 +84,7 @@ def owlqn(
         if any(map(jnp.iscomplexobj, jax.tree.leaves(params))):
             raise wrong_type("complex parameters have no sign, and so no orthant.")
         _strengths(penalty, params)
-        x, _ = vector_of(params)
-        zero = jnp.zeros((), jnp.int32)
-        return ScaleByOWLQNState(
-            count=zero,
-            value=jnp.full((), jnp.inf, x.dtype),
-            grad=jax.tree.map(jnp.zeros_like, params),
-            info=LineSearchInfo(zero, jnp.ones((), bool)),
-            memory=no_memory(memory_size, x),
-        )
+        return no_steps(ScaleByOWLQNState, memory_size, params)
 
     def update(
         updates: PyTree,

@@ -1,7 +1,7 @@
 """The model of L-BFGS in one vector: f + gᵀd + ½dᵀBd, of the last pairs of changes."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,8 @@ from jax.flatten_util import ravel_pytree
 from gradtx.numerics import as_array, wide_dtype, widen
 from gradtx.numerics.dtypes import in_dtype
 from gradtx.trees import PyTree
+
+State = TypeVar("State")
 
 
 def vector_of(params: PyTree) -> tuple[jax.Array, Callable[[jax.Array], PyTree]]:
@@ -62,6 +64,19 @@ class Memory(NamedTuple):
 def no_memory(size: int, x: jax.Array) -> Memory:
     rows = jnp.zeros((size, x.size), x.dtype)
     return Memory(rows, rows, jnp.ones((), x.dtype))
+
+
+def no_steps(state_type: Callable[..., State], size: int, params: PyTree) -> State:
+    """The state before the first step, with room for so many pairs."""
+    x, _ = vector_of(params)
+    zero = jnp.zeros((), jnp.int32)
+    return state_type(
+        count=zero,
+        value=jnp.full((), jnp.inf, x.dtype),
+        grad=jax.tree.map(jnp.zeros_like, params),
+        info=LineSearchInfo(zero, jnp.ones((), bool)),
+        memory=no_memory(size, x),
+    )
 
 
 class Model(NamedTuple):

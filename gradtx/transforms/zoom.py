@@ -12,6 +12,7 @@ from gradtx.numerics.xla import either
 from gradtx.transforms.backtracking import LargestStep
 from gradtx.transforms.line_search import Found, Line, Numbers, Point, searching
 from gradtx.trees import PyTree
+from gradtx.trees.arithmetic import where
 from gradtx.trees.checks import check_leaves
 from gradtx.values import Constant, NonNegativeConstant, Number, Steps, one_of
 
@@ -171,7 +172,7 @@ def _zoom(line: Line, guess: jax.Array, n: Numbers, most: Any) -> _Trials:
         )
         count = progress.count
         progress = progress._replace(ends=progress.ends | (count >= most))
-        return _Trials(progress, _chosen(takes, grads, t.gradients))
+        return _Trials(progress, where(takes, grads, t.gradients))
 
     first = _Progress(
         count=jnp.zeros((), jnp.int32),
@@ -194,13 +195,13 @@ def _judged(
     errors = _errors(new, start, n)
     fits, is_good = errors[0] <= n["tol"], jnp.maximum(*errors) <= n["tol"]
     takes = is_good | (fits & ((t.best.step == 0) | (new.value < t.best.value)))
-    best = _chosen(takes, new, t.best)
+    best = where(takes, new, t.best)
     # Where values differ by rounding alone, the slopes say where it goes down.
     noise = 8 * jnp.finfo(new.value.dtype).eps * jnp.abs(start.value)
     too_long = ~fits | (new.value > t.low.value + noise)
     turns = (new.slope >= 0) == (t.high.step > t.low.step)
-    high = _chosen(too_long, new, _chosen(turns, t.low, t.high))
-    low = _chosen(too_long, t.low, new)
+    high = where(too_long, new, where(turns, t.low, t.high))
+    low = where(too_long, t.low, new)
     is_between = jnp.isfinite(high.step)
     longer = jnp.minimum(n["increase_factor"] * new.step, n["most"])
     width, right = jnp.abs(high.step - low.step), jnp.maximum(high.step, low.step)
@@ -212,7 +213,7 @@ def _judged(
         low=low,
         high=high,
         best=best,
-        errors=_chosen(takes | (best.step == 0), errors, t.errors),
+        errors=where(takes | (best.step == 0), errors, t.errors),
         ends=is_good | (is_short & (best.step > 0)) | at_end,
     )
     return progress, takes
@@ -225,13 +226,9 @@ def _shortened(t: _Progress, new: Point) -> tuple[_Progress, jax.Array]:
         count=t.count + 1,
         step=t.low.step + 0.2 * (new.step - t.low.step),
         high=Point(new.step, infinite, infinite),
-        errors=_chosen(t.best.step == 0, (infinite, infinite), t.errors),
+        errors=where(t.best.step == 0, (infinite, infinite), t.errors),
     )
     return progress, jnp.zeros((), bool)
-
-
-def _chosen(condition: jax.Array, x: Any, y: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), x, y)
 
 
 def _errors(p: Point, start: Point, n: Numbers) -> tuple[jax.Array, jax.Array]:
