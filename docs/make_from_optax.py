@@ -93,8 +93,9 @@ FURTHER = """## Further, by module
 - *Line searches*. A search that fails makes no step, where Optax's may make an unsafe one.
   Gradients of complex parameters are passed conjugated, like all updates.
 - *Matrices*. `muon` gives embeddings and heads to AdamW, by their paths; its coefficients
-  are constants and not in the state, which is that of the chain that it is; `aol`, which
-  can reverse a direction, is not offered.
+  are the call's and not in the state, which is that of the chain that it is; a `MuonState`
+  is what `from_optax_state` takes. `adaptive` scales each matrix of a stack by itself.
+  `aol`, which can reverse a direction, is not offered.
 - *Microbatches*. Sums of half precision are carried in float32; more real microbatches
   than there are parts are refused.
 - *Privacy*. An example whose gradient is not finite counts as zero, so that it cannot move

@@ -20,7 +20,6 @@ NOT_YET = {
     "matrix methods": [
         "GaLoreDimensionNumbers",
         "GaLoreState",
-        "MuonState",
         "galore",
         "scale_by_galore",
     ],
