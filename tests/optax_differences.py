@@ -333,7 +333,7 @@ differs(
     "refused",
     "chain",
     "an extra argument of update that nothing takes, a misspelt one, is dropped",
-    "TypeError that suggests the name, but for value, grad, value_fn, obj_fn and key",
+    "TypeError that suggests the name; value, grad and their functions may be given",
     "`with_extra_args_support(tx)`, which takes any",
 )(pains.a_misspelt_extra_argument_is_refused)
 differs(
