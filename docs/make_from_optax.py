@@ -83,6 +83,8 @@ FURTHER = """## Further, by module
   A label out of range is NaN, also in `ctc_loss`, where it may not be the blank and
   padding has to be last. `smooth_labels(where=)` gives masked entries 0; the cosine of a
   zero vector, and `ntxent` without pairs, are 0. `triplet_margin_loss` takes |x|ᵖ, p >= 1.
+- *Errors*. They have other words: the call, the argument or the path, and what was
+  expected. What is of another type is a TypeError, also where Optax has a ValueError.
 - *Projections*. The projection of the centre onto a sphere is the point with equal
   entries. `projection_non_negative` has the derivative 1 at 0. Integers become floats, and
   nothing is broadcast but a prefix of a box's bounds.

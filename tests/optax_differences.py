@@ -553,7 +553,7 @@ def a_cycle_of_no_steps(lib):
 @differs(
     "right",
     "transforms.unitwise_norm",
-    "an array of six axes is an error, and without `axis` a unit is not known",
+    "an array of six axes is an error without `axis`",
     "a unit extends along all axes but the last, from four axes on",
 )
 def the_norms_of_the_units_of_six_axes(lib):
@@ -874,6 +874,20 @@ def a_subtree_that_is_masked_away(lib):
     tx = lib.masked(lib.trace(0.9), {"a": True, "b": False})
     state = tx.init({"a": jnp.ones(1), "b": ONES})
     assert state.inner_state.trace["b"].keys() == {"w"}
+
+
+@differs(
+    "otherwise",
+    "partition",
+    "in the state of a part, what belongs to the others is a `MaskedNode`",
+    "None, as what has no array is everywhere",
+    "`jax.tree.leaves`, or `tree.get`",
+)
+def what_belongs_to_another_part(lib):
+    groups = {"a": lib.trace(0.9), "b": lib.set_to_zero()}
+    tx = lib.partition(groups, {"v": "a", "w": "b"})
+    state = tx.init({"v": jnp.ones(1), "w": jnp.ones(2)})
+    assert state.inner_states["a"].inner_state.trace["w"] is None
 
 
 @differs(
