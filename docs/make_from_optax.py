@@ -92,7 +92,8 @@ FURTHER = """## Further, by module
   `scale_gradient` a scalar; `hungarian_algorithm` and `base_hungarian_algorithm` are one
   function, whose pairs are in the order of rows, with an infinite sum where no assignment
   is possible; `nnls` restarts its momentum.
-- *Line searches*. A search that fails makes no step, where Optax's may make an unsafe one.
+- *Line searches*. A search that fails makes no step, where Optax's may make an unsafe one;
+  on a function so flat that differences of the loss are rounding it need not fail.
   Gradients of complex parameters are passed conjugated, like all updates.
 - *Matrices*. `muon` gives embeddings and heads to AdamW, by their paths; its coefficients
   are the call's and not in the state, which is that of the chain that it is; a `MuonState`
