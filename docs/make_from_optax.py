@@ -83,6 +83,8 @@ FURTHER = """## Further, by module
   A label out of range is NaN, also in `ctc_loss`, where it may not be the blank and
   padding has to be last. `smooth_labels(where=)` gives masked entries 0; the cosine of a
   zero vector, and `ntxent` without pairs, are 0. `triplet_margin_loss` takes |x|ᵖ, p >= 1.
+- *Errors*. They have other words: the call, the argument or the path, and what was
+  expected. What is of another type is a TypeError, also where Optax has a ValueError.
 - *Projections*. The projection of the centre onto a sphere is the point with equal
   entries. `projection_non_negative` has the derivative 1 at 0. Integers become floats, and
   nothing is broadcast but a prefix of a box's bounds.
@@ -90,11 +92,13 @@ FURTHER = """## Further, by module
   `scale_gradient` a scalar; `hungarian_algorithm` and `base_hungarian_algorithm` are one
   function, whose pairs are in the order of rows, with an infinite sum where no assignment
   is possible; `nnls` restarts its momentum.
-- *Line searches*. A search that fails makes no step, where Optax's may make an unsafe one.
+- *Line searches*. A search that fails makes no step, where Optax's may make an unsafe one;
+  on a function so flat that differences of the loss are rounding it need not fail.
   Gradients of complex parameters are passed conjugated, like all updates.
 - *Matrices*. `muon` gives embeddings and heads to AdamW, by their paths; its coefficients
-  are constants and not in the state, which is that of the chain that it is; `aol`, which
-  can reverse a direction, is not offered.
+  are the call's and not in the state, which is that of the chain that it is; a `MuonState`
+  is what `from_optax_state` takes. `adaptive` scales each matrix of a stack by itself.
+  `aol`, which can reverse a direction, is not offered.
 - *Microbatches*. Sums of half precision are carried in float32; more real microbatches
   than there are parts are refused.
 - *Privacy*. An example whose gradient is not finite counts as zero, so that it cannot move

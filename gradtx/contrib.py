@@ -7,6 +7,7 @@ from gradtx.aggregation import (
     DifferentiallyPrivateAggregateState,
     differentially_private_aggregate,
 )
+from gradtx.inspection import MuonState
 from gradtx.layout import SplitRealAndImaginaryState, split_real_and_imaginary
 from gradtx.optimizers import (
     DAdaptAdamWState,
@@ -65,6 +66,7 @@ __all__ = [
     "MomoAdamState",
     "MomoState",
     "MuonDimensionNumbers",
+    "MuonState",
     "NormalizeState",
     "ProdigyState",
     "ReduceLROnPlateauState",

@@ -1,6 +1,5 @@
 """The types of Optax's that code imports to annotate with, by their names there."""
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
@@ -14,9 +13,8 @@ from gradtx.core.transformation import (
     TransformUpdateFn as TransformUpdateFn,
     Updates as Updates,
 )
+from gradtx.values.arguments import ScalarOrSchedule as ScalarOrSchedule
 
-# A hyperparameter. To have it checked, and found by others, say `gradtx.Hyper`.
-ScalarOrSchedule = float | jax.Array | Callable[[ArrayLike], ArrayLike]
 MaskOrFn = Any  # a tree of booleans, or a function of the parameters, or None
 
 

@@ -6,6 +6,7 @@ a test that holds in gradtx and fails in Optax. `NOT_YET` are names that gradtx 
 """
 
 import pickle
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,7 +21,6 @@ NOT_YET = {
     "matrix methods": [
         "GaLoreDimensionNumbers",
         "GaLoreState",
-        "MuonState",
         "galore",
         "scale_by_galore",
     ],
@@ -333,7 +333,8 @@ differs(
     "refused",
     "chain",
     "an extra argument of update that nothing takes, a misspelt one, is dropped",
-    "TypeError that suggests the name",
+    "TypeError that suggests the name; value, grad and their functions may be given",
+    "`with_extra_args_support(tx)`, which takes any",
 )(pains.a_misspelt_extra_argument_is_refused)
 differs(
     "refused",
@@ -526,6 +527,38 @@ def donated_parameters_and_state(lib):
 )
 def a_warmup_of_no_steps(lib):
     assert lib.warmup_constant_schedule(0.0, 1.0, 0)(0) == 1
+
+
+@differs(
+    "right",
+    "warmup_cosine_decay_schedule",
+    "where peak_value is 0, end_value is not reached",
+    "it is",
+)
+def a_peak_of_zero(lib):
+    assert lib.warmup_cosine_decay_schedule(0.2, 0.0, 5, 10, 3.0)(10) == 3.0
+
+
+@differs(
+    "right",
+    "cosine_onecycle_schedule",
+    "a length of 0 steps is an error; so of a decay no longer than its warmup",
+    "it is at its end at once",
+)
+def a_cycle_of_no_steps(lib):
+    assert lib.warmup_cosine_decay_schedule(0.0, 1.0, 5, 5, 0.5)(5) == 0.5
+    lib.cosine_onecycle_schedule(0, 1.0)
+
+
+@differs(
+    "right",
+    "transforms.unitwise_norm",
+    "an array of six axes is an error without `axis`",
+    "a unit extends along all axes but the last, from four axes on",
+)
+def the_norms_of_the_units_of_six_axes(lib):
+    norms = lib.transforms.unitwise_norm(jnp.ones((1, 1, 1, 1, 4, 2)))
+    np.testing.assert_allclose(norms, 2.0, rtol=1e-6)
 
 
 @differs(
@@ -797,6 +830,29 @@ def a_count_that_is_no_number(lib):
 
 @differs(
     "otherwise",
+    "piecewise_interpolate_schedule",
+    "an interpolate_type of None is a ValueError",
+    "TypeError; so of every argument of another type",
+)
+def a_type_that_is_none(lib):
+    with pytest.raises(TypeError, match="interpolate_type"):
+        lib.piecewise_interpolate_schedule(None, 1.0, {5: 0.5})
+
+
+@differs(
+    "otherwise",
+    "optimistic_adam",
+    "warns that it is given up for `optimistic_adam_v2`",
+    "is there with its arguments, and does not warn",
+)
+def the_first_optimistic_adam(lib):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lib.optimistic_adam(0.1)
+
+
+@differs(
+    "otherwise",
     "GradientTransformationExtraArgs",
     "a class of its own: what takes no extra arguments is no instance",
     "another name of `GradientTransformation`: all take them",
@@ -818,6 +874,20 @@ def a_subtree_that_is_masked_away(lib):
     tx = lib.masked(lib.trace(0.9), {"a": True, "b": False})
     state = tx.init({"a": jnp.ones(1), "b": ONES})
     assert state.inner_state.trace["b"].keys() == {"w"}
+
+
+@differs(
+    "otherwise",
+    "partition",
+    "in the state of a part, what belongs to the others is a `MaskedNode`",
+    "None, as what has no array is everywhere",
+    "`jax.tree.leaves`, or `tree.get`",
+)
+def what_belongs_to_another_part(lib):
+    groups = {"a": lib.trace(0.9), "b": lib.set_to_zero()}
+    tx = lib.partition(groups, {"v": "a", "w": "b"})
+    state = tx.init({"v": jnp.ones(1), "w": jnp.ones(2)})
+    assert state.inner_states["a"].inner_state.trace["w"] is None
 
 
 @differs(

@@ -382,6 +382,20 @@ def a_batch_of_problems_is_solved_each_to_its_own_convergence(lib):
 
 
 @pain
+def lbfgs_takes_one_call_and_its_end_has_a_derivative(lib):
+    def loss(x, c):
+        return jnp.sum(x**4 / 4 + (x - c) ** 2 / 2)
+
+    def end(c):  # where x³ + x = c
+        found = lib.solvers.minimize(loss, 0.0, "lbfgs", args=c, tol=1e-6)
+        return found.params, found.converged
+
+    slope, converged = jax.jit(jax.grad(end, has_aux=True))(2.0)
+    assert converged
+    np.testing.assert_allclose(slope, 1 / (1 + 3 * 1.0**2), rtol=1e-5)
+
+
+@pain
 def a_change_that_is_only_rounding_is_no_curvature(lib):
     """After a step along which the gradient changed by its last bit, or turned back."""
     tx = lib.scale_by_lbfgs()

@@ -81,8 +81,8 @@ NEEDED = {
         "prodigy",
     )
 } | {"noisy_sgd": ["learning_rate", "key"]}
-# Their states are those of other chains, or need a line search or a batch to go on.
-ELSEWHERE = {"dpsgd", "lbfgs", "muon", "normalize", "scale_by_muon"}
+# These need a line search or a batch to go on, or no vectors.
+ELSEWHERE = {"dpsgd", "lbfgs", "normalize", "scale_by_muon"}
 SHARED = [
     name
     for name in gradtx.optimizers.__all__
@@ -350,6 +350,101 @@ def test_what_means_something_else_is_refused(name):
         stored = way(CALLS[name](THEIRS).init(P), None)
         with pytest.raises(ValueError, match=REFUSED[name]):
             from_optax_state(tx, P, stored)
+
+
+@pytest.mark.parametrize("way", [as_object, by_state_dict])
+def test_muon_goes_on_to_the_last_digits(way, x64):
+    params = {"w": np.cos(np.arange(12.0)).reshape(4, 3), "b": np.ones(2)}
+    params["k"] = np.sin(np.arange(24.0)).reshape(2, 3, 4)
+    axes = contrib.MuonDimensionNumbers
+    axes = {"w": axes(), "b": None, "k": axes(1, 2)}
+    txs = [
+        lib.muon(
+            rate, "dion", weight_decay=0.1, consistent_rms=0.2,
+            muon_weight_dimension_numbers=axes,
+        )
+        for lib in (THEIRS, OURS)
+    ]  # fmt: skip
+    updates = [jax.jit(tx.update) for tx in txs]
+    state = txs[0].init(params)
+    for i in range(7):
+        g = jax.tree.map(lambda x, i=i: np.cos(3 * x + i), params)
+        if i == 3:
+            restored = from_optax_state(txs[1], params, way(state, None))
+            assert_alike(restored, txs[1].init(params))
+        u, state = updates[0](g, state, params)
+        if i >= 3:
+            v, restored = updates[1](g, restored, params)
+            assert_close(v, u, 1e-12)
+
+
+def test_muon_by_other_coefficients_is_refused():
+    p = {"w": P["w"]}
+    state = contrib.scale_by_muon().init(p)
+    tx = gradtx.scale_by_muon
+    state = gradtx.contrib.MuonState(*state)
+    assert_alike(from_optax_state(tx(), p, state), tx().init(p))
+    for other in (tx("dion"), tx("exact"), tx([(2.0, -1.5, 0.5)])):
+        with pytest.raises(ValueError, match=r"ns_coeffs \[3.4.*of scale_by_polar\("):
+            from_optax_state(other, p, state)
+    with pytest.raises(ValueError, match=r"has 'count'.*expected only"):
+        from_optax_state(gradtx.chain(gradtx.ema(0.9)), p, state)
+
+
+# Line searches go on from where they are, and from what they know.
+
+
+def bowl(params):
+    w, b = params["w"], params["b"]
+    return jnp.sum(jnp.linspace(0.2, 3.0, 12).reshape(4, 3) * w**2) + jnp.sum(b**4)
+
+
+WAYS = (as_object, by_state_dict, by_msgpack)
+
+
+def test_lbfgs_and_backtracking_go_on():
+    def stepping(lib):
+        search = lib.scale_by_backtracking_linesearch(20, store_grad=True)
+        tx = lib.lbfgs(memory_size=2, linesearch=search)
+        value_and_grad = lib.value_and_grad_from_state(bowl)
+
+        @jax.jit
+        def step(params, state):
+            value, g = value_and_grad(params, state=state)
+            words = {"value": value, "grad": g, "value_fn": bowl}
+            u, state = tx.update(g, state, params, **words)
+            return lib.apply_updates(params, u), state
+
+        return tx, step
+
+    (theirs, step), (tx, our_step) = stepping(THEIRS), stepping(OURS)
+    p, state = P, theirs.init(P)
+    for _ in range(5):
+        p, state = step(p, state)
+    restored, *others = (from_optax_state(tx, P, way(state, None)) for way in WAYS)
+    assert_alike(restored, tx.init(P))
+    for other in others:
+        jax.tree.map(np.testing.assert_array_equal, other, restored)
+    q = p
+    for _ in range(3):
+        p, state = step(p, state)
+        q, restored = our_step(q, restored)
+        assert_close(q, p, 1e-4)
+
+
+def test_zoom_goes_on_from_the_last_step_and_gradient():
+    tx, theirs = (lib.scale_by_zoom_linesearch(9) for lib in (OURS, THEIRS))
+    value, g = jax.value_and_grad(bowl)(P)
+    state = theirs.init(P)._replace(learning_rate=jnp.float32(0.3), value=value, grad=g)
+    for way in WAYS:
+        restored = from_optax_state(tx, P, way(state, None))
+        assert_alike(restored, tx.init(P))
+        known = gradtx.value_and_grad_from_state(bowl)(P, state=restored)
+        jax.tree.map(np.testing.assert_array_equal, known, (value, g))
+    down = jax.tree.map(jnp.negative, g)
+    u, new = tx.update(down, restored, P, value=value, grad=g, value_fn=bowl)
+    assert new.info.num_linesearch_steps == 1
+    assert_close(u, jax.tree.map(lambda x: 0.3 * x, down))
 
 
 # Our own states in other containers.

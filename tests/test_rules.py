@@ -370,3 +370,10 @@ def test_an_unknown_argument_is_refused_with_the_way_to_allow_it():
         with pytest.raises(TypeError, match=f"unknown argument loss_scale.*{fix}"):
             tx.update(g, tx.init(g), loss_scale=1.0)
     gradtx.with_extra_args_support(tx).update(g, tx.init(g), g, loss_scale=1.0)
+
+
+def test_what_any_of_optax_takes_may_be_given_to_all():
+    tx, g = gradtx.adam(0.1), {"a": jnp.ones(2)}
+    functions = dict.fromkeys(("value_fn", "grad_fn", "obj_fn"), jnp.sum)
+    u, _ = tx.update(g, tx.init(g), g, value=1.0, grad=g, **functions)
+    assert u.keys() == g.keys()

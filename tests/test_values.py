@@ -292,6 +292,14 @@ def test_a_signature_says_names_and_defaults():
     )
 
 
+def test_an_annotation_in_a_signature_equals_the_type():
+    rate = inspect.signature(gradtx.sgd).parameters["learning_rate"].annotation
+    assert repr(rate) == "LearningRate"
+    assert rate in (str, gradtx.ScalarOrSchedule)
+    assert rate not in (str, float)
+    assert rate in {gradtx.ScalarOrSchedule}
+
+
 def test_an_unknown_argument_of_a_users_factory_is_named():
     @transformation
     def mine(decay: Decay = 0.5) -> Pair:

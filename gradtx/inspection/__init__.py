@@ -6,6 +6,7 @@ from gradtx.inspection.describe import describe
 from gradtx.inspection.hyperparameters import hyperparameters
 from gradtx.inspection.map_params import map_params as map_params
 from gradtx.inspection.map_params import state_sharding as state_sharding
+from gradtx.inspection.optax_states import MuonState
 from gradtx.inspection.plot import plot_schedule
 from gradtx.inspection.range_test import RangeTest as RangeTest
 from gradtx.inspection.range_test import lr_range_test
@@ -13,6 +14,7 @@ from gradtx.inspection.restart import restart
 from gradtx.inspection.restored import from_optax_state
 
 __all__ = [
+    "MuonState",
     "describe",
     "from_optax_state",
     "hyperparameters",

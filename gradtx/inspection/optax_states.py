@@ -1,14 +1,17 @@
 """What Optax calls the states and fields that we have, and what they mean there."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from gradtx.core import ZERO, Count, Mean, Other
 from gradtx.inspection.missing_counts import Missing, agree
 from gradtx.inspection.parts import place_of
 from gradtx.numerics import wide_dtype
+from gradtx.numerics.polar import TABLES, rows_of
 from gradtx.trees.flat import Path
 from gradtx.values import Misfit, Value, is_number
 
@@ -29,11 +32,24 @@ DROPPED = {
 }
 
 
+class MuonState(NamedTuple):
+    """What Optax keeps for `scale_by_muon`, which is a chain of two parts here.
+
+    `from_optax_state` gives each part its own. The coefficients are the call's.
+    """
+
+    count: Count = ZERO
+    mu: Mean = None
+    ns_coeffs: Other = None
+
+
 def translated(
     like: Any, found: Mapping[str, Any], path: Path, tx: Any
 ) -> dict[str, Any]:
     """The fields of a state by our names, and with our meanings."""
     name = type(like).__name__
+    if found.keys() == set(MuonState._fields) and _is_of_muon(like):
+        return _parts_of_muon(MuonState(**found), path, tx)
     if not found or not type(like).__module__.startswith("gradtx"):
         return dict(found)
     dropped, renamed = DROPPED.get(name, set()), RENAMED.get(name, {})
@@ -42,6 +58,33 @@ def translated(
 
 
 Fields = dict[str, Any]
+
+
+def _is_of_muon(like: Any) -> bool:
+    parts = ["EmaState", "ScaleByPolarState"]
+    return isinstance(like, tuple) and [type(x).__name__ for x in like] == parts
+
+
+def _parts_of_muon(state: MuonState, path: Path, tx: Any) -> Fields:
+    kept, parts = state.ns_coeffs, isinstance(tx, Value) and tx.arguments.get("args")
+    if parts and not (isinstance(kept, jax.core.Tracer) or _goes_by(parts[1], kept)):
+        raise Misfit(
+            f"{place_of(path, tx)} has ns_coeffs {np.asarray(kept).tolist()}; expected "
+            f"those of {parts[1]}."
+        )
+    counted = {"count": state.count}
+    return {"0": {**counted, "ema": state.mu}, "1": counted}
+
+
+def _goes_by(polar: Value, coefficients: Any) -> bool:
+    table, steps = (polar.arguments[name] for name in ("coefficients", "steps"))
+    if isinstance(table, str):
+        table = TABLES.get(table)
+    if table is None or callable(table):
+        return False
+    rows = rows_of(table, steps)
+    alike = np.shape(coefficients) in ((3,), rows.shape)
+    return alike and bool(np.allclose(rows, coefficients))
 
 
 def _same(like: Any, fields: Fields, path: Path, tx: Any) -> Fields:

@@ -113,7 +113,7 @@ class _Matching:
             # Optax masks by a wrapper where we have an argument.
             key = jax.tree_util.GetAttrKey("inner_state")
             return self.matched(like, found["inner_state"], (*path, key), tx)
-        if hasattr(type(like), "_fields"):
+        if isinstance(like, tuple):
             found = translated(like, found, path, tx)
         for name, value in found.items():
             if name not in names and jax.tree.leaves(value):
@@ -192,7 +192,7 @@ def _leaf(like: jax.ShapeDtypeStruct, given: Any, place: str) -> jax.Array:
     if number:
         whole = isinstance(given, int)  # of any size
         given = np.asarray(given, None if whole else jnp.result_type(type(given)))
-    if given.dtype == like.dtype:
+    if given.dtype == like.dtype and not getattr(given, "weak_type", False):
         return jnp.asarray(given)
     if not _fits(given, like.dtype):
         raise Misfit(

@@ -165,7 +165,9 @@ FLAG = Allowed(text="True or False", check=_is_flag)
 _DECAY = Number(name="Decay", low=0, high=1, high_open=True)
 _HINT = "1e-3 is a common first choice"
 
-Hyper = Annotated[float | jax.Array | Callable[[jax.Array], Any], Number(name="Hyper")]
+# A hyperparameter; as a `Hyper` it is checked, and found by others.
+ScalarOrSchedule = float | jax.Array | Callable[[jax.Array], Any]
+Hyper = Annotated[ScalarOrSchedule, Number(name="Hyper")]
 Decay = Annotated[Hyper, _DECAY]
 Fraction = Annotated[Hyper, Number(name="Fraction", low=0, high=1)]
 NonNegative = Annotated[Hyper, Number(name="NonNegative", low=0)]

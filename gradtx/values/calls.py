@@ -143,13 +143,19 @@ def _misfit(build: Any, kwargs: Mapping[str, Any], error: TypeError) -> str:
 
 
 class _Short:
-    """An annotation that prints as its name."""
+    """An annotation that prints as its name, and equals what it is the name of."""
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, meant: Any):
+        self.name, self.meant = name, meant
 
     def __repr__(self) -> str:
         return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.meant == other)
+
+    def __hash__(self) -> int:
+        return hash(self.meant)
 
 
 def show_short_signature(function: Callable[..., Any], returned: Any) -> None:
@@ -172,9 +178,10 @@ def show_short_signature(function: Callable[..., Any], returned: Any) -> None:
 def _shortened(annotation: Any) -> Any:
     """An annotation by its name, or by that of what it checks; or without it."""
     if annotation == ArrayLike:  # which is shown as all that it is
-        return _Short("ArrayLike")
+        return _Short("ArrayLike", ArrayLike)
     if typing.get_origin(annotation) is not Annotated:
         return annotation
     check = annotation.__metadata__[-1]
     named = isinstance(check, Allowed) and check.name
-    return _Short(check.name) if named else annotation.__origin__
+    meant = annotation.__origin__
+    return _Short(check.name, meant) if named else meant
