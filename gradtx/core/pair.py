@@ -65,6 +65,8 @@ class Pair:
         dtypes that they should, so that a chain need not look.
       aggregates: whether it takes gradients of examples, with an axis for these, and
         its updates have none.
+      rate: from a state to the learning rate that the next update is scaled by, which
+        a chain tells to the links after this one; None of what scales by none.
     """
 
     __slots__ = (
@@ -73,6 +75,7 @@ class Pair:
         "extra_args",
         "init",
         "parts",
+        "rate",
         "scope",
         "update",
     )
@@ -86,9 +89,10 @@ class Pair:
         parts: Callable[[State], Sequence[Part]] = lambda state: (),
         exact: bool = False,
         aggregates: bool = False,
+        rate: Callable[[State], Any] | None = None,
     ):
         self.init, self.update, self.scope, self.parts = init, update, scope, parts
-        self.exact, self.aggregates = exact, aggregates
+        self.exact, self.aggregates, self.rate = exact, aggregates, rate
         if extra_args is inspect.Parameter.empty:
             self.extra_args = words_of(update)
         else:
@@ -100,6 +104,11 @@ class Pair:
     def __repr__(self) -> str:
         names = (f.__qualname__ for f in self)
         return f"<{self.scope} pair of {' and '.join(names)}>"
+
+    def telling(self, rate: Callable[[State], Any] | None) -> "Pair":
+        """The same, which tells the learning rate that it scales by."""
+        self.rate = rate
+        return self
 
     def remembered(self) -> "Pair":
         """The same, known also to those who are given its two functions alone."""

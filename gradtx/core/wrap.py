@@ -52,6 +52,7 @@ def inner_pair(tx: Any, name: str = "inner") -> Pair:
         pair.extra_args,
         pair.parts,
         aggregates=pair.aggregates,
+        rate=pair.rate,
     )
 
 

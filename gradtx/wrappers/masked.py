@@ -128,6 +128,8 @@ class Split:
         params = only(self.flat, self.ps, marks) if self.has_params else None
         if self.has_params and params is None:  # one array that is not marked
             return [None] * len(marks), state
+        if extra.get("grad") is not None:  # as of `given_gradient` around
+            extra = {**extra, "grad": self._like_updates(extra["grad"], marks)}
         out, state = pair.update(updates, state, params, **extra)
         return self.flat.match(out, "updates", "the transformed updates"), state
 
