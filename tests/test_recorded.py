@@ -38,8 +38,44 @@ B3_T = (
     f"(1 - {PART}) * jnp.log(0.99) + {PART} * jnp.log(0.9))), 0.99)"
 )
 
+ROWS = "axes=gradtx.Axes(0, 1)"
+MUON = "gradtx.muon(0.02, eps=1e-7, muon_weight_dimension_numbers=gradtx.Axes(0, 1)"
+T = "jnp.asarray(t, float)"  # in a schedule, which computes in float64 then
+# As in the record of modded-nanogpt's optimizer track, for fewer steps.
+RECORD = (
+    f"gradtx.optimizers.soap_muon(lambda t: 0.0375 * jnp.minimum(1,"
+    f" (1.25 * (1 - {T} / 120)) ** 1.2),"
+    f" lambda t: 0.85 + 0.1 * jnp.minimum({T} / 10, 1)"
+    f" - 0.1 * jnp.maximum({T} - 15, 0) / 100, {ROWS}"
+)
+GATE = (
+    f"gradtx.merges.trusted(lambda t: 0.45 * jnp.clip((16 - {T}) / 8, 0, 1),"
+    f" lambda t: jnp.where(t < 16, 0.85, 1.0), {ROWS})"
+)
+SCION = "gradtx.optimizers.scion(0.005, radius=3.0, " + ROWS
+
 # The expression that makes the same points.
 EQUAL = {
+    "matrix: soap_1": f"gradtx.soap(0.01, every=1, {ROWS})",
+    "matrix: soap_3": f"gradtx.soap(0.01, every=3, {ROWS})",
+    "matrix: soap_10": f"gradtx.soap(0.01, every=10, {ROWS})",
+    "matrix: muon_jordan": f"{MUON}, convention='jordan', weight_decay=0.1)",
+    "matrix: normuon": f"gradtx.optimizers.normuon(0.02, weight_decay=0.1, {ROWS})",
+    "matrix: adamuon": (
+        f"gradtx.optimizers.adamuon(0.02, eps=1e-16, weight_decay=0.1, {ROWS})"
+    ),
+    "matrix: scion_spectral": f"{SCION})",
+    "matrix: scion_colnorm": f"{SCION}, norm='column', constrained=False)",
+    "matrix: scion_rownorm": f"{SCION}, norm='row')",
+    "matrix: scion_sign": f"{SCION}, norm='sign')",
+    "matrix: record_hidden": f"{RECORD})",
+    "matrix: record_attention": f"{RECORD}, trust={GATE})",
+    "torch: muon": f"{MUON}, convention='torch', weight_decay=0.1)",
+    "torch: muon_plain": f"{MUON}, convention='torch', nesterov=False)",
+    "torch: muon_beside_adamw": (
+        f"gradtx.partition({{True: {MUON}, convention='torch', weight_decay=0.1),"
+        " False: gradtx.adamw(0.02, weight_decay=0.1)}, gradtx.matrices)"
+    ),
     "torch: sgd": "gradtx.sgd(0.05)",
     "torch: momentum": "gradtx.sgd(0.05, momentum=0.9)",
     "torch: nesterov": "gradtx.sgd(0.05, momentum=0.9, nesterov=True)",
@@ -253,9 +289,6 @@ DIFFERENT = {
     "published: sophia": "it was given curvatures; here they are estimated",
 }
 LATER = {
-    "torch: muon": "Muon is not here yet",
-    "torch: muon_plain": "Muon is not here yet",
-    "torch: muon_beside_adamw": "Muon is not here yet",
     "published: lookahead": "lookahead is not here yet",
 }
 

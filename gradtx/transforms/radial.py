@@ -54,8 +54,8 @@ def pin_radius(
     """Give the weights the norm that a step has to first order, and decay them there.
 
     W' = (W + u) |‖W‖ + ⟨W, u⟩ / ‖W‖| / ‖W + u‖, so that steps across the weights do not
-    lengthen them; then W ← W' − αλ W' where u ⊙ W' < 0, in entries that the step u has
-    made smaller. A last link of a chain. Weights of norm 0 go where u leads. It needs
+    lengthen them; then W ← W' − αλ W' where u ⊙ W < 0, in entries that the step u makes
+    smaller. A last link of a chain. Weights of norm 0 go where u leads. It needs
     the parameters.
 
     Args:
@@ -78,7 +78,7 @@ def pin_radius(
         factor = jnp.where((w == 0) | (new == 0), 1, divide(jnp.abs(w + along), new))
         pinned = (p + u) * factor.astype(u.dtype)
         rate = (jnp.asarray(learning_rate, u.real.dtype) * weight_decay).astype(u.dtype)
-        decayed = jnp.where((u * pinned.conj()).real < 0, rate * pinned, 0)
+        decayed = jnp.where((u * p.conj()).real < 0, rate * pinned, 0)
         return pinned - decayed - p, s
 
     return per_matrix(axes)(

@@ -122,7 +122,7 @@ def conjugate(
         **extra: Any,
     ) -> tuple[Updates, ConjugateState]:
         flat = check_leaves("updates", updates)
-        if grad is None and turn.of_gradient:
+        if grad is None and turn.of_gradient and flat.has_leaves:
             raise needed("grad")
         is_heard = turn.of_gradient or hears_gradient
         raw = gradients_beside(flat, grad) if is_heard and grad is not None else []

@@ -137,11 +137,11 @@ class _Merge:
         """The parameter and the gradient of each leaf, if the merge takes them."""
         words: dict[str, Any] = {}
         if "param" in self.said.words:
-            if params is None and "param" in self.said.needed:
+            if params is None and "param" in self.said.needed and flat.has_leaves:
                 raise needs_parameters()
             words["param"] = parameters_beside(flat, params, params)[0]
         if "grad" in self.said.words:
-            if grad is None and "grad" in self.said.needed:
+            if grad is None and "grad" in self.said.needed and flat.has_leaves:
                 raise needed("grad")
             none = [None] * len(flat.leaves)
             words["grad"] = none if grad is None else gradients_beside(flat, grad)

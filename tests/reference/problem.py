@@ -52,8 +52,48 @@ def layer_value(p, step):
     return np.sum(residual**2) / 8
 
 
+# Least squares for weights that are matrices, of other rows at each step; the gradients
+# of the square one have full rank, so that no basis is a choice.
+
+
+def matrix_start(m, n):
+    return np.cos(0.4 + 1.9 * np.arange(m * n) ** 1.1).reshape(m, n)
+
+
+def matrix_residual(w, step):
+    m, n = w.shape
+    x = np.sin(0.3 + 1.7 * step + 1.1 * np.arange(8 * m) ** 1.2).reshape(8, m)
+    return x, x @ (w - 1.0) - 0.5 * np.cos(np.arange(8 * n) + step).reshape(8, n)
+
+
+def matrix_gradient(w, step):
+    x, residual = matrix_residual(w, step)
+    return x.T @ residual / 8
+
+
+def matrix_value(w, step):
+    return np.sum(matrix_residual(w, step)[1] ** 2) / 16
+
+
+SHAPES = {"tall": (6, 3), "wide": (3, 7)}
+
+
+def matrices_start():
+    return {name: matrix_start(*shape) for name, shape in SHAPES.items()}
+
+
+def matrices_gradient(p, step):
+    return {name: matrix_gradient(w, step) for name, w in p.items()}
+
+
+def matrices_value(p, step):
+    return sum(matrix_value(w, step) for w in p.values())
+
+
 PROBLEMS = {
     "ravine": (start, gradient, value),
     "layer": (layer_start, layer_gradient, layer_value),
+    "square": (lambda: matrix_start(5, 5), matrix_gradient, matrix_value),
+    "matrices": (matrices_start, matrices_gradient, matrices_value),
 }
 RECORDED_STEPS = (1, 2, 3, 10, 30, 60, 100)  # the first tell what differs
