@@ -239,13 +239,14 @@ def trusted(
     ) -> jax.Array:
         found = (hyper_at(n, h, count) for n, h in hypers.items())
         low, high, least = (jnp.asarray(x, u.real.dtype) for x in found)
-        v = v * divide(_size(u), _size(v))
+        size = _size(u)
+        u, v = divide(u, size), divide(v, _size(v))
         agrees = jnp.clip((_cosine(u, v) - least) / (1 - least), 0, 1)
         nearness = jnp.maximum(_cosine(u, grad), 1e-8)
         descends = jnp.clip(_cosine(v, grad) / nearness, 0, 1)
         c = jnp.clip(agrees * descends, low, high).astype(u.dtype)
         blend = u + c * (v - u)
-        return blend * divide(_size(u), _size(blend))
+        return divide(blend, _size(blend)) * size
 
     def last(u: jax.Array, v: jax.Array, **words: Any) -> jax.Array:
         return v
@@ -261,5 +262,5 @@ def _size(x: jax.Array) -> jax.Array:
 
 
 def _cosine(u: jax.Array, v: jax.Array) -> jax.Array:
-    inner = jnp.sum((u.conj() * v).real)
-    return divide(inner, norm_of([u]) * norm_of([v])).astype(u.real.dtype)
+    u, v = (divide(x, norm_of([x]).astype(x.dtype)) for x in (u, v))
+    return jnp.sum((u.conj() * v).real)
