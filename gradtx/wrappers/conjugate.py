@@ -199,7 +199,15 @@ def conjugate(
             inner_state,
         )
 
-    return around_one(ConjugateState, init, update, inner, pair, scope=Scope.LEAFWISE)
+    def refused(_: int, params: Params) -> Any:
+        raise Misfit(
+            "what is inside keeps its point to evaluate in another basis; expected it "
+            "after conjugate(...), as a last link."
+        )
+
+    return around_one(
+        ConjugateState, init, update, inner, pair, scope=Scope.LEAFWISE, view=refused
+    )
 
 
 WITHOUT_BASIS = (Role.COUNT, Role.SCALAR)

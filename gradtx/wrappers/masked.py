@@ -76,8 +76,12 @@ def masked(
         chosen = split.merged([(marks, out)], split.flat.leaves)
         return chosen, MaskedState(inner_state)
 
+    def view(_: int, params: Params) -> Any:
+        flat = flatten(params)
+        return only(flat, flat.leaves, selected(mask, params)), lambda point: point
+
     scope = pair.scope | Scope.LEAFWISE
-    return around_one(MaskedState, init, update, inner, pair, scope=scope)
+    return around_one(MaskedState, init, update, inner, pair, scope=scope, view=view)
 
 
 @checked
