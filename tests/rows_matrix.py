@@ -123,25 +123,15 @@ ROWS = [
     Row(
         gradtx.wrappers.given_gradient,
         parts=(
-            gradtx.parallel(
-                gradtx.identity(),
-                gradtx.scale_by_sign(),
-                merge=gradtx.merges.trusted(0.2, 0.9, Axes(1, 0)),
-            ),
-        ),
-        amplifies=20,
-    ),
-    Row(
-        gradtx.wrappers.given_gradient,
-        parts=(
             gradtx.chain(
                 gradtx.ema(0.9),
                 gradtx.parallel(
                     gradtx.identity(),
                     gradtx.wrappers.raw_gradient(),
-                    merge=gradtx.merges.agreeing,
+                    merge=gradtx.merges.trusted(0.2, 0.9, Axes(1, 0)),
                 ),
             ),
         ),
+        amplifies=20,
     ),
 ]

@@ -23,12 +23,6 @@ ROWS = [
     Row(
         gradtx.parallel,
         {},
-        {"merge": gradtx.merges.with_norm_of},
-        parts=(gradtx.ema(0.9), gradtx.identity()),
-    ),
-    Row(
-        gradtx.parallel,
-        {},
         {"merge": gradtx.merges.blended(gradtx.linear_schedule(0.2, 0.8, 3))},
         parts=(gradtx.ema(0.9), gradtx.identity()),
     ),
@@ -37,14 +31,6 @@ ROWS = [
         {},
         {"merge": gradtx.merges.since(1, gradtx.merges.with_norm_of)},
         parts=(gradtx.ema(0.9), gradtx.identity()),
-    ),
-    Row(
-        gradtx.chain,
-        parts=(
-            gradtx.sgd(gradtx.linear_schedule(0.2, 0.1, 3)),
-            gradtx.transforms.pin_radius(weight_decay=0.1),
-        ),
-        needs_params=True,
     ),
     Row(gradtx.scale_by_rules, parts=([("*/kernel", 0.5), ("*", -2.0)],)),
     Row(gradtx.nesterov, parts=(gradtx.trace(0.9),)),

@@ -6,6 +6,7 @@ the same points, or with the reason why nothing here does.
 
 import json
 import pathlib
+import re
 import sys
 from collections import Counter
 
@@ -37,22 +38,9 @@ B3_T = (
     "lambda t: jnp.minimum(jnp.exp(jnp.log(0.9) * jnp.log(0.99) / ("
     f"(1 - {PART}) * jnp.log(0.99) + {PART} * jnp.log(0.9))), 0.99)"
 )
-
 ROWS = "axes=gradtx.Axes(0, 1)"
 MUON = "gradtx.muon(0.02, eps=1e-7, muon_weight_dimension_numbers=gradtx.Axes(0, 1)"
-T = "jnp.asarray(t, float)"  # in a schedule, which computes in float64 then
-# As in the record of modded-nanogpt's optimizer track, for fewer steps.
-RECORD = (
-    f"gradtx.optimizers.soap_muon(lambda t: 0.0375 * jnp.minimum(1,"
-    f" (1.25 * (1 - {T} / 120)) ** 1.2),"
-    f" lambda t: 0.85 + 0.1 * jnp.minimum({T} / 10, 1)"
-    f" - 0.1 * jnp.maximum({T} - 15, 0) / 100, {ROWS}"
-)
-GATE = (
-    f"gradtx.merges.trusted(lambda t: 0.45 * jnp.clip((16 - {T}) / 8, 0, 1),"
-    f" lambda t: jnp.where(t < 16, 0.85, 1.0), {ROWS})"
-)
-SCION = "gradtx.optimizers.scion(0.005, radius=3.0, " + ROWS
+SCION = f"gradtx.optimizers.scion(0.005, radius=3.0, {ROWS}"
 
 # The expression that makes the same points.
 EQUAL = {
@@ -68,8 +56,7 @@ EQUAL = {
     "matrix: scion_colnorm": f"{SCION}, norm='column', constrained=False)",
     "matrix: scion_rownorm": f"{SCION}, norm='row')",
     "matrix: scion_sign": f"{SCION}, norm='sign')",
-    "matrix: record_hidden": f"{RECORD})",
-    "matrix: record_attention": f"{RECORD}, trust={GATE})",
+    "matrix: record": "the_record()",
     "torch: muon": f"{MUON}, convention='torch', weight_decay=0.1)",
     "torch: muon_plain": f"{MUON}, convention='torch', nesterov=False)",
     "torch: muon_beside_adamw": (
@@ -276,6 +263,24 @@ EQUAL = {
     ),
 }
 
+
+def the_record():
+    """The recipe of docs/matrix.md, with the numbers of steps divided by 25."""
+    page = (REFERENCE.parent.parent / "docs" / "matrix.md").read_text()
+    code = re.search(r"```python\n(from gradtx import by_path.*?)```", page, re.DOTALL)[
+        1
+    ]
+    steps = {514: 20, 1487: 59, 1375: 55, 300: 12, 250: 10, 1625: 65, 1950: 78}
+    steps |= {2400: 96, 2700: 108, 2900: 116}
+    for n, fewer in steps.items():
+        code, found = re.subn(rf"\b{n}\b", str(fewer), code)
+        assert found
+    names = {name: getattr(gradtx, name) for name in ("matrix", "merges", "transforms")}
+    names |= {"gradtx": gradtx, "jnp": jnp, "Axes": gradtx.Axes}
+    exec(code, names)
+    return names["record"]
+
+
 # What nothing here makes, and why.
 DIFFERENT = {
     "torch: dampened": "PyTorch's first momentum is g, not (1 − dampening) g",
@@ -314,7 +319,8 @@ def path(tx, problem):
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_equals_the_recorded_trajectory(name, x64):
-    tx = eval(EQUAL[name], {"gradtx": gradtx, "jnp": jnp})
+    names = {"gradtx": gradtx, "jnp": jnp, "the_record": the_record}
+    tx = eval(EQUAL[name], names)
     recorded = RECORDED[name]
     for t, at, expected in zip(
         RECORDED_STEPS, path(tx, recorded["problem"]), recorded["points"], strict=True
