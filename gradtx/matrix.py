@@ -233,7 +233,7 @@ class _View:
         return isinstance(other, _View) and mine == (other.axes, other.stacks)
 
     def mapped(self, f: Callable[..., Any], leaf: Matrices) -> Callable[..., Any]:
-        return f if self.stacks else mapped(f, leaf)
+        return f if self.stacks else vmapped(f, leaf)
 
     def init(self, f: Callable[..., Any]) -> Callable[..., Any]:
         def init(p: jax.Array) -> Any:
@@ -271,17 +271,33 @@ class _View:
         self, f: Any, leaf: Matrices, g: jax.Array, state: Any, *p: Any, **words: Any
     ) -> jax.Array:
         """What a rule that keeps nothing makes of a leaf."""
-        there = [x for x in p if x is not None]
 
-        def act(g: jax.Array, *ps: jax.Array) -> jax.Array:
-            return f(g, state, *(ps or p), **words)[0]
+        def act(arrays: Any) -> jax.Array:
+            g, *p = arrays
+            return f(g, state, *p, **words)[0]
 
-        parts = zip(*(leaf.apart(gathered(x)) for x in (g, *there)), strict=True)
-        outs = [self.mapped(act, leaf)(*part) for part in parts]
-        return placed_as(g, leaf.together(outs))
+        return on_matrices(leaf, act, (g, *p), self.mapped)
 
 
-def mapped(f: Callable[..., Any], leaf: Matrices) -> Callable[..., Any]:
+def on_matrices(
+    leaf: Matrices,
+    f: Callable[[Any], jax.Array],
+    arrays: Any,
+    mapped: Callable[..., Any] | None = None,
+) -> jax.Array:
+    """What a function of matrices makes of leaves of one shape, a tree of arrays."""
+    structure: Any
+    leaves, structure = jax.tree.flatten(arrays)
+
+    def one(*matrices: jax.Array) -> jax.Array:
+        return f(structure.unflatten(matrices))
+
+    act = (mapped or vmapped)(one, leaf)
+    parts = zip(*(leaf.apart(gathered(x)) for x in leaves), strict=True)
+    return placed_as(leaves[0], leaf.together([act(*part) for part in parts]))
+
+
+def vmapped(f: Callable[..., Any], leaf: Matrices) -> Callable[..., Any]:
     """A function of a matrix, mapped over those along the first axis."""
     return f if leaf.count is None else jax.vmap(f)
 

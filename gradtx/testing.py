@@ -191,9 +191,10 @@ def _run(
 
 
 def _heard(pair: Pair, gradient: PyTree, extra: Mapping[str, Any]) -> Any:
-    """The extra arguments, with the gradient, if it listens to `grad`."""
-    hears = pair.extra_args is not None and "grad" in pair.extra_args
-    return {"grad": gradient, **extra} if hears else extra
+    """The extra arguments, with those that links of a chain hear from others."""
+    told = {"grad": gradient, "learning_rate": 0.1}
+    hears = pair.extra_args or frozenset()
+    return {**{word: x for word, x in told.items() if word in hears}, **extra}
 
 
 def _compare_arrangements(

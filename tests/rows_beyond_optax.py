@@ -42,7 +42,6 @@ ROWS = [
         needs_params=True,
     ),
     Row(gradtx.grokfast, {"decay": 0.98, "strength": 2.0}),
-    Row(gradtx.average_params, {}, {"start": 1}, needs_params=True),
     Row(
         gradtx.add_decay,
         {"weight_decay": 0.1},

@@ -128,9 +128,10 @@ ROWS = [
                 gradtx.parallel(
                     gradtx.identity(),
                     gradtx.wrappers.raw_gradient(),
-                    merge=gradtx.merges.agreeing,
+                    merge=gradtx.merges.trusted(0.2, 0.9, Axes(1, 0)),
                 ),
             ),
         ),
+        amplifies=20,
     ),
 ]

@@ -23,7 +23,13 @@ ROWS = [
     Row(
         gradtx.parallel,
         {},
-        {"merge": gradtx.merges.with_norm_of},
+        {"merge": gradtx.merges.blended(gradtx.linear_schedule(0.2, 0.8, 3))},
+        parts=(gradtx.ema(0.9), gradtx.identity()),
+    ),
+    Row(
+        gradtx.parallel,
+        {},
+        {"merge": gradtx.merges.since(1, gradtx.merges.with_norm_of)},
         parts=(gradtx.ema(0.9), gradtx.identity()),
     ),
     Row(gradtx.scale_by_rules, parts=([("*/kernel", 0.5), ("*", -2.0)],)),

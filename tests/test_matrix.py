@@ -283,47 +283,10 @@ def ns(x, eps, table=TABLES["simple"]):
     return x.T if tall else x
 
 
-def jordan(g, s, p, eta=0.02):
-    m = s.setdefault("m", np.zeros_like(g))
-    m += 0.05 * (g - m)
-    u = ns(g + 0.95 * (m - g), 1e-7)
-    return p * (1 - eta * 0.1) - eta * max(1, g.shape[0] / g.shape[1]) ** 0.5 * u
-
-
-def torch_muon(g, s, p, eta=0.02):
-    m = s["m"] = 0.95 * s.get("m", 0) + g
-    u = ns(g + 0.95 * m, 0.0)
-    return p * (1 - eta * 0.1) - eta * max(1, g.shape[0] / g.shape[1]) ** 0.5 * u
-
-
 def moonlight(g, s, p, eta=0.02):
     m = s["m"] = 0.95 * s.get("m", 0) + g
     u = ns(g + 0.95 * m, 1e-7)
     return p * (1 - eta * 0.1) - eta * 0.2 * max(g.shape) ** 0.5 * u
-
-
-def normuon(g, s, p, eta=0.02):
-    m = s.setdefault("m", np.zeros_like(g))
-    m += 0.05 * (g - m)
-    o = ns(g + 0.95 * (m - g), 1e-7)
-    s["v"] = 0.95 * s.get("v", 0) + 0.05 * (o**2).mean(1, keepdims=True)
-    x = o / (np.sqrt(s["v"]) + 1e-10)
-    x *= np.linalg.norm(o) / (np.linalg.norm(x) + 1e-10)
-    return p * (1 - eta * 0.1) - eta * max(1, g.shape[0] / g.shape[1]) ** 0.5 * x
-
-
-def adamuon(g, s, p, eta=0.02):
-    m = s.setdefault("m", np.zeros_like(g))
-    m += 0.05 * (g - m)
-    o = ns(np.sign(g + 0.95 * (m - g)), 1e-7)
-    s["v"] = 0.95 * s.get("v", 0) + 0.05 * o**2
-    x = o / (np.sqrt(s["v"]) + 1e-8)
-    return p * (1 - eta * 0.1) - eta * 0.2 * x.size**0.5 / np.linalg.norm(x) * x
-
-
-def scion(g, s, p, eta=0.02):
-    d = s["d"] = 0.9 * s.get("d", 0) + 0.1 * g
-    return p * (1 - eta) - eta * 3.0 * (g.shape[0] / g.shape[1]) ** 0.5 * ns(d, 1e-8)
 
 
 def muonh(g, s, p, eta=0.02):
@@ -337,12 +300,7 @@ def muonh(g, s, p, eta=0.02):
 ROWS = Axes(0, 1)
 DECAYED = {"weight_decay": 0.1, "muon_weight_dimension_numbers": ROWS}
 FAMILY = {
-    jordan: gradtx.muon(0.02, eps=1e-7, convention="jordan", **DECAYED),
-    torch_muon: gradtx.muon(0.02, eps=1e-7, convention="torch", **DECAYED),
     moonlight: gradtx.muon(0.02, eps=5e-9, convention="moonlight", **DECAYED),
-    normuon: gradtx.optimizers.normuon(0.02, weight_decay=0.1, axes=ROWS),
-    adamuon: gradtx.optimizers.adamuon(0.02, weight_decay=0.1, axes=ROWS),
-    scion: gradtx.optimizers.scion(0.02, radius=3.0, axes=ROWS),
     muonh: gradtx.hyperball(
         gradtx.scale_by_muon(
             eps=1e-7, convention="jordan", weight_dimension_numbers=ROWS
@@ -354,7 +312,7 @@ FAMILY = {
 
 @pytest.mark.parametrize("rule", FAMILY, ids=lambda rule: rule.__name__)
 @pytest.mark.parametrize("shape", [(6, 4), (4, 9)])
-def test_the_family_follows_its_papers(rule, shape, double):
+def test_the_conventions_follow_their_formulas(rule, shape, double):
     p = np.random.default_rng(2).normal(size=shape)
     path = run(FAMILY[rule], jnp.asarray(p), gradient, 6)
     state = {}
@@ -367,9 +325,9 @@ def test_steepest_descent_in_each_norm(double):
     g = RNG.normal(size=(4, 6))
     m, n = g.shape
     expected = {
-        "spectral": np.sqrt(m / n) * ns(g, 1e-8),
+        "spectral": np.sqrt(m / n) * ns(g, 1e-7),
         "column": g / (np.sqrt((g**2).mean(0)) + 1e-8),
-        "row": g / (np.sqrt((g**2).mean(1, keepdims=True)) + 1e-8) / n,
+        "row": g / (np.sqrt(n * (g**2).sum(1, keepdims=True)) + 1e-8),
         "rms": g / (np.sqrt((g**2).mean()) + 1e-8),
         "sign": np.sign(g) / n,
     }
@@ -381,109 +339,6 @@ def test_steepest_descent_in_each_norm(double):
 
 
 # Other coordinates
-
-
-def soap_of_the_paper(p, gradient, steps, every, eta=3e-3, decay=0.95, weight=0.01):
-    bases, factors, k = [None, None], [0.0, 0.0], 0
-    mean = square = np.zeros_like(p)
-    for i in range(steps):
-        g = np.asarray(gradient(i, p))
-        if i:
-            k += 1
-            turned = bases[0].T @ g @ bases[1]
-            mean = decay * mean + (1 - decay) * turned
-            square = decay * square + (1 - decay) * turned**2
-            size = np.sqrt(1 - decay**k) / (1 - decay**k)
-            u = bases[0] @ (mean / (np.sqrt(square) + 1e-8)) @ bases[1].T
-            p = (p - eta * size * u) * (1 - eta * weight)
-        for side, gram in enumerate((g @ g.T, g.T @ g)):
-            factors[side] = decay * factors[side] + (1 - decay) * gram
-        if i == 0:
-            bases = [np.linalg.eigh(f)[1][:, ::-1] for f in factors]
-        elif k % every == 0:
-            mean = bases[0] @ mean @ bases[1].T
-            for side, (f, q) in enumerate(zip(factors, bases, strict=True)):
-                order = np.argsort(-np.diag(q.T @ f @ q))
-                square = np.take(square, order, axis=side)
-                bases[side] = np.linalg.qr(f @ q[:, order])[0]
-            mean = bases[0].T @ mean @ bases[1]
-        yield p
-
-
-@pytest.mark.parametrize("every", [1, 3, 10])
-def test_soap_follows_its_paper(every, double):
-    p = np.random.default_rng(3).normal(size=(6, 6))
-    slopes = [np.random.default_rng(i).normal(size=(6, 6)) for i in range(31)]
-
-    def slope(i, p):
-        return slopes[i].T @ (slopes[i] @ p - 1)
-
-    tx, ours = gradtx.soap(3e-3, every=every, axes=ROWS), jnp.asarray(p)
-    state, update = tx.init(ours), jax.jit(tx.update)
-    for i, expected in enumerate(soap_of_the_paper(p, slope, 31, every)):
-        u, state = update(slope(i, ours), state, ours)
-        ours = gradtx.apply_updates(ours, u)
-        np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-10)
-
-
-# The record of modded-nanogpt's optimizer track
-
-
-def record(p, gradient, steps, momentum, eta, decay=0.025):
-    """Its step of a hidden matrix."""
-    mean, square = np.zeros_like(p), np.zeros_like(p)
-    factors, bases = [0.0, 0.0], [None, None]
-    for i in range(steps):
-        g = np.asarray(gradient(i, p))
-        mean = mean + (1 - momentum(i)) * (g - mean)
-        u = g + momentum(i) * (mean - g)
-        size = np.sum((u @ u.T) ** 2) ** 0.25
-        if i:
-            turned = bases[0].T @ u @ bases[1]
-            square = 0.9 * square + 0.1 * turned**2
-            u = bases[0] @ (turned / np.sqrt(np.maximum(square, 1e-16))) @ bases[1].T
-            u = u * size / np.sum((u @ u.T) ** 2) ** 0.25
-        grams = g @ g.T, g.T @ g
-        factors = [0.9 * f + 0.1 * x for f, x in zip(factors, grams, strict=True)]
-        if i == 0:
-            bases = [np.linalg.eigh(f)[1][:, ::-1] for f in factors]
-        else:
-            for side, (f, q) in enumerate(zip(factors, bases, strict=True)):
-                order = np.argsort(-np.diag(q.T @ f @ q))
-                square = np.take(square, order, axis=side)
-                bases[side] = np.linalg.qr(f @ q[:, order])[0]
-        u = u / np.sum((u @ u.T) ** 2) ** 0.25
-        for _ in range(12):
-            gram = u @ u.T
-            u = 2 * u + (-1.5 * gram + 0.5 * gram @ gram) @ u
-        along = np.sum(u * p) / np.sum(p * p)
-        u = u - 0.5 * min(along, 0) * p
-        rows = [np.linalg.norm(x, axis=1, keepdims=True) for x in (p, u)]
-        u = eta(i) * u * np.maximum(1, 0.3825 * rows[0] / rows[1])
-        radius = np.linalg.norm(p)
-        target = radius - np.sum(u * p) / radius
-        p = (p - u) * target / np.linalg.norm(p - u)
-        p = p - decay * eta(i) * np.where(u * p > 0, p, 0)
-        yield p
-
-
-def test_soap_muon_is_the_step_of_the_record(double):
-    p = np.random.default_rng(5).normal(size=(6, 6))
-    slopes = np.random.default_rng(6).normal(size=(25, 6, 6))
-
-    def slope(i, p):
-        return slopes[i].T @ (slopes[i] @ p - 1)
-
-    def momentum(count):
-        return 0.85 + 0.1 * jnp.minimum(jnp.float64(count) / 10, 1)
-
-    def eta(count):
-        return 0.05 * (1 - jnp.float64(count) / 30) ** 1.2
-
-    tx = gradtx.optimizers.soap_muon(eta, momentum, axes=ROWS)
-    ours = run(tx, jnp.asarray(p), slope, 25)
-    theirs = [*record(p, slope, 25, lambda i: float(momentum(i)), eta)]
-    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
 
 
 def test_later_links_see_the_gradient():
@@ -514,6 +369,57 @@ def test_a_gradient_is_turned_with_the_updates(double):
     for i in range(3):
         u, state = tx.update(jnp.sin(i + p), state, p)
     np.testing.assert_allclose(u, 2 * jnp.sin(2 + p), atol=1e-12)
+
+
+def test_a_gate_is_for_the_leaves_that_have_axes(double):
+    g = jnp.asarray(RNG.normal(size=(2, 3, 4)))
+    layers = {"attention": g, "mlp": g, "one": g[1]}
+    axes = gradtx.by_path({"attention": Axes(2, 1), "one": Axes(1, 0), "*": None})
+    inner = gradtx.scale_by_sign()
+    merge = gradtx.merges.trusted(0.3, 0.8, axes)
+    tx = gradtx.parallel(gradtx.identity(), inner, merge=merge)
+    state = tx.init(layers)
+    u, _ = jax.jit(tx.update)(layers, state, grad=layers)
+    np.testing.assert_array_equal(u["mlp"], jnp.sign(g))
+    np.testing.assert_allclose(u["attention"][1], u["one"], rtol=1e-13)  # no leaks
+
+    def size(x):
+        return np.sum((x @ x.T) ** 2) ** 0.25
+
+    def cosine(x, y):
+        return np.sum(x * y) / np.linalg.norm(x) / np.linalg.norm(y)
+
+    x = np.asarray(g[1].T)
+    v = np.sign(x) * size(x) / size(np.sign(x))
+    c = np.clip((cosine(x, v) - 0.2) / 0.8 * cosine(v, x), 0.3, 0.8)
+    blend = x + c * (v - x)
+    np.testing.assert_allclose(u["one"].T, blend * size(x) / size(blend), rtol=1e-12)
+    against = {name: -x for name, x in layers.items()}
+    u, _ = tx.update(layers, state, grad=against)  # neither is near it: the least c
+    blend = x + 0.3 * (v - x)
+    np.testing.assert_allclose(u["one"].T, blend * size(x) / size(blend), rtol=1e-12)
+    zero = jax.tree.map(jnp.zeros_like, layers)
+    chex.assert_trees_all_equal(tx.update(zero, state, grad=zero)[0], zero)
+
+
+def test_a_merge_of_matrices_leaks_nothing(double):
+    g = jnp.asarray(RNG.normal(size=(3, 4, 5)))
+    merge = gradtx.merges.per_matrix(gradtx.merges.with_norm_of, Axes(2, 1))
+    tx = gradtx.parallel(gradtx.scale_by_sign(), gradtx.identity(), merge=merge)
+    u, _ = tx.update(g, tx.init(g))
+    for layer, given in zip(u, g, strict=True):
+        np.testing.assert_allclose(jnp.linalg.norm(layer), jnp.linalg.norm(given))
+
+
+def test_the_gradient_reaches_the_links_of_a_part_of_the_leaves():
+    p = {"a": jnp.ones((2, 3)), "b": jnp.ones(3)}
+    raw = gradtx.wrappers.raw_gradient()
+    parts = gradtx.partition({True: raw, False: gradtx.identity()}, gradtx.matrices)
+    tx = gradtx.wrappers.given_gradient(
+        gradtx.chain(gradtx.scale(5.0), parts, gradtx.masked(raw, gradtx.vectors))
+    )
+    u, _ = tx.update(p, tx.init(p), p)
+    chex.assert_trees_all_equal(u, p)
 
 
 # The radius of the weights
@@ -547,7 +453,7 @@ def test_a_pin_leaves_the_radius_of_the_first_order(double):
     np.testing.assert_allclose(p[1] + v[1], expected, rtol=1e-12)
     decay = gradtx.transforms.pin_radius(0.5, 0.2, axes=Axes(2, 1))
     v, _ = decay.update(u, decay.init(p), p)
-    kept = np.where(u[1] * expected < 0, 0.9, 1.0)
+    kept = np.where(u[1] * p[1] < 0, 0.9, 1.0)
     assert {*kept.flat} == {0.9, 1.0}
     np.testing.assert_allclose(p[1] + v[1], kept * expected, rtol=1e-12)
     v, _ = pin.update(u, pin.init(p), 0 * p)

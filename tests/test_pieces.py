@@ -143,6 +143,115 @@ def test_grafting_takes_the_norm_of_the_other():
     chex.assert_trees_all_close(updates(tx), updates(gradtx.scale(3.0)), rtol=1e-6)
 
 
+def test_blends_are_switched_by_a_schedule():
+    merge = gradtx.merges.blended(lambda t: jnp.where(t < 2, 0.25, 1.0))
+    tx = gradtx.parallel(gradtx.identity(), gradtx.scale(5.0), merge=merge)
+    g, state, seen = jnp.ones(2, jnp.bfloat16), tx.init(jnp.ones(2)), []
+    for _ in range(4):
+        u, state = tx.update(g, state)
+        seen.append(float(u[0]))
+    assert seen == [2.0, 2.0, 5.0, 5.0]
+    assert int(state.count) == 4
+
+
+def test_a_mixture_of_averages_begins_at_the_running_mean():
+    """Averages of two memories, mixed from step 3 on: bi-Maxwell momentum."""
+
+    def memory(later):
+        return gradtx.ema(lambda t: jnp.where(t < 3, 0.9, later), debias=False)
+
+    mix = gradtx.parallel(
+        memory(0.5), memory(0.98), merge=gradtx.merges.blended(0.5615)
+    )
+    slopes, state, m = np.sin(np.arange(6.0)), mix.init(jnp.zeros(())), [0.0, 0.0]
+    for i, g in enumerate(slopes):
+        u, state = mix.update(jnp.asarray(g), state)
+        decays = (0.9, 0.9) if i < 3 else (0.5, 0.98)
+        m = [d * x + (1 - d) * g for d, x in zip(decays, m, strict=True)]
+        np.testing.assert_allclose(u, 0.4385 * m[0] + 0.5615 * m[1], rtol=1e-5)
+
+
+def test_grafting_from_a_step_on():
+    merge = gradtx.merges.since(2, gradtx.merges.with_norm_of)
+    tx = gradtx.parallel(gradtx.scale_by_sign(), gradtx.identity(), merge=merge)
+    g = jnp.array([3.0, 4.0])
+    state, seen = tx.init(g), []
+    for _ in range(3):
+        u, state = tx.update(g, state)
+        seen.append(u)
+    np.testing.assert_allclose(seen[:2], [g, g])
+    np.testing.assert_allclose(seen[2], 5 * jnp.sqrt(jnp.full(2, 0.5)), rtol=1e-6)
+
+
+def test_a_merge_is_given_what_its_keywords_name():
+    p, g = ({"w": jnp.full(2, x), "none": None} for x in (3.0, 1.0))
+
+    def merge(u, v, *, param, count, grad=None):
+        steps = 10 * count.astype(u.dtype)
+        return param + steps + (0 if grad is None else 100 * grad)
+
+    tx = gradtx.parallel(gradtx.identity(), gradtx.scale(2.0), merge=merge)
+    state = tx.init(p)
+    u, state = tx.update(g, state, p)
+    np.testing.assert_array_equal(u["w"], [3.0, 3.0])
+    u, state = gradtx.wrappers.given_gradient(tx).update(g, state, p)
+    np.testing.assert_array_equal(u["w"], [113.0, 113.0])
+    with pytest.raises(ValueError, match=r"parallel.* needs the parameters"):
+        tx.update(g, state)
+    with pytest.raises(ValueError, match=r"grad\['w'\] has shape \(3,\)"):
+        tx.update(g, state, p, grad={"w": jnp.ones(3), "none": None})
+    trusted = gradtx.parallel(
+        gradtx.identity(), gradtx.identity(), merge=gradtx.merges.trusted()
+    )
+    with pytest.raises(TypeError, match="needs grad"):
+        trusted.update(g, trusted.init(p), p)
+    with pytest.raises(TypeError, match="merge takes a keyword step; expected"):
+        gradtx.parallel(gradtx.identity(), merge=lambda u, *, step: u)
+    with pytest.raises(ValueError, match=r"trusted.*floor must be .* in \[0, 1\]"):
+        gradtx.merges.trusted(1.5)
+    with pytest.raises(TypeError, match=r"since.*merge must be a function"):
+        gradtx.merges.since(3, 2.0)
+
+
+# The learning rate, known to the links after it
+
+TOLD = {
+    "proximal": (gradtx.proximal, (gradtx.l1(0.3),)),
+    "pin_radius": (gradtx.transforms.pin_radius, ()),
+    "decay_stepped_weights": (gradtx.transforms.decay_stepped_weights, ()),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_chain_tells_the_learning_rate_to_the_links_after_it(name):
+    factory, args = TOLD[name]
+    decay = {} if args else {"weight_decay": 0.3}
+    rate = gradtx.linear_schedule(0.5, 0.1, 3)
+    deaf, hears = (factory(*args, **decay, **w) for w in ({"learning_rate": rate}, {}))
+    base = gradtx.chain(gradtx.sgd(rate), deaf)
+    assert eval(repr(hears), {**vars(gradtx)}) == hears
+    chained = [
+        gradtx.chain(gradtx.sgd(rate), hears),
+        gradtx.named_chain(("sgd", gradtx.sgd(rate)), ("last", hears)),
+        gradtx.chain(gradtx.sgd(1.0), gradtx.scale_by_schedule(rate), hears),
+        gradtx.chain(
+            gradtx.sgd(0.5),
+            gradtx.chain(
+                gradtx.scale_by_schedule(lambda t: 2 * rate(t)),
+                gradtx.masked(hears, True),
+            ),
+        ),
+        gradtx.chain(
+            gradtx.wrappers.given_gradient(gradtx.sgd(rate)), gradtx.chain(hears)
+        ),
+    ]
+    for tx in chained:
+        assert_same_updates(tx, base)
+    for tx in (hears, gradtx.chain(hears, gradtx.sgd(0.1))):
+        with pytest.raises(TypeError, match=f"{name}.* needs learning_rate: no link"):
+            updates(tx, 1)
+
+
 def test_cautious_keeps_what_agrees():
     g = jnp.array([1.0, -1.0, 2.0, 0.0])
     tx = gradtx.cautious(gradtx.stateless_with_tree_map(lambda u, _: jnp.abs(u)))

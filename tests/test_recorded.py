@@ -6,6 +6,7 @@ the same points, or with the reason why nothing here does.
 
 import json
 import pathlib
+import re
 import sys
 from collections import Counter
 
@@ -37,9 +38,31 @@ B3_T = (
     "lambda t: jnp.minimum(jnp.exp(jnp.log(0.9) * jnp.log(0.99) / ("
     f"(1 - {PART}) * jnp.log(0.99) + {PART} * jnp.log(0.9))), 0.99)"
 )
+ROWS = "axes=gradtx.Axes(0, 1)"
+MUON = "gradtx.muon(0.02, eps=1e-7, muon_weight_dimension_numbers=gradtx.Axes(0, 1)"
+SCION = f"gradtx.optimizers.scion(0.005, radius=3.0, {ROWS}"
 
 # The expression that makes the same points.
 EQUAL = {
+    "matrix: soap_1": f"gradtx.soap(0.01, every=1, {ROWS})",
+    "matrix: soap_3": f"gradtx.soap(0.01, every=3, {ROWS})",
+    "matrix: soap_10": f"gradtx.soap(0.01, every=10, {ROWS})",
+    "matrix: muon_jordan": f"{MUON}, convention='jordan', weight_decay=0.1)",
+    "matrix: normuon": f"gradtx.optimizers.normuon(0.02, weight_decay=0.1, {ROWS})",
+    "matrix: adamuon": (
+        f"gradtx.optimizers.adamuon(0.02, eps=1e-16, weight_decay=0.1, {ROWS})"
+    ),
+    "matrix: scion_spectral": f"{SCION})",
+    "matrix: scion_colnorm": f"{SCION}, norm='column', constrained=False)",
+    "matrix: scion_rownorm": f"{SCION}, norm='row')",
+    "matrix: scion_sign": f"{SCION}, norm='sign')",
+    "matrix: record": "the_record()",
+    "torch: muon": f"{MUON}, convention='torch', weight_decay=0.1)",
+    "torch: muon_plain": f"{MUON}, convention='torch', nesterov=False)",
+    "torch: muon_beside_adamw": (
+        f"gradtx.partition({{True: {MUON}, convention='torch', weight_decay=0.1),"
+        " False: gradtx.adamw(0.02, weight_decay=0.1)}, gradtx.matrices)"
+    ),
     "torch: sgd": "gradtx.sgd(0.05)",
     "torch: momentum": "gradtx.sgd(0.05, momentum=0.9)",
     "torch: nesterov": "gradtx.sgd(0.05, momentum=0.9, nesterov=True)",
@@ -240,6 +263,24 @@ EQUAL = {
     ),
 }
 
+
+def the_record():
+    """The recipe of docs/matrix.md, with the numbers of steps divided by 25."""
+    page = (REFERENCE.parent.parent / "docs" / "matrix.md").read_text()
+    code = re.search(r"```python\n(from gradtx import by_path.*?)```", page, re.DOTALL)[
+        1
+    ]
+    steps = {514: 20, 1487: 59, 1375: 55, 300: 12, 250: 10, 1625: 65, 1950: 78}
+    steps |= {2400: 96, 2700: 108, 2900: 116}
+    for n, fewer in steps.items():
+        code, found = re.subn(rf"\b{n}\b", str(fewer), code)
+        assert found
+    names = {name: getattr(gradtx, name) for name in ("matrix", "merges", "transforms")}
+    names |= {"gradtx": gradtx, "jnp": jnp, "Axes": gradtx.Axes}
+    exec(code, names)
+    return names["record"]
+
+
 # What nothing here makes, and why.
 DIFFERENT = {
     "torch: dampened": "PyTorch's first momentum is g, not (1 − dampening) g",
@@ -253,9 +294,6 @@ DIFFERENT = {
     "published: sophia": "it was given curvatures; here they are estimated",
 }
 LATER = {
-    "torch: muon": "Muon is not here yet",
-    "torch: muon_plain": "Muon is not here yet",
-    "torch: muon_beside_adamw": "Muon is not here yet",
     "published: lookahead": "lookahead is not here yet",
 }
 
@@ -281,7 +319,8 @@ def path(tx, problem):
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_equals_the_recorded_trajectory(name, x64):
-    tx = eval(EQUAL[name], {"gradtx": gradtx, "jnp": jnp})
+    names = {"gradtx": gradtx, "jnp": jnp, "the_record": the_record}
+    tx = eval(EQUAL[name], names)
     recorded = RECORDED[name]
     for t, at, expected in zip(
         RECORDED_STEPS, path(tx, recorded["problem"]), recorded["points"], strict=True

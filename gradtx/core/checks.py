@@ -24,6 +24,11 @@ def needs_parameters() -> Misfit:
 def needed(word: str) -> Misfit:
     """The error for an extra argument that is missing."""
     text = f"needs {word}: call update(updates, state, params, {word}=...)."
+    if word == "learning_rate":
+        text = (
+            "needs learning_rate: no link before it in a chain scales by one, as "
+            "scale_by_learning_rate does; give it as an argument."
+        )
     return Misfit(text, TypeError, joint=" ")
 
 

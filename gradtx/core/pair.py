@@ -51,6 +51,11 @@ class Part(NamedTuple):
     state: State
 
 
+# From the place of a part among the parts, and the parameters, to those that it is
+# given, with None for a leaf that it is not, and the way back.
+View = Callable[[int, PyTree], tuple[PyTree, Callable[[PyTree], PyTree]]]
+
+
 class Pair:
     """What a factory returns: `init(params)` and `update(updates, state, params)`.
 
@@ -65,16 +70,24 @@ class Pair:
         dtypes that they should, so that a chain need not look.
       aggregates: whether it takes gradients of examples, with an axis for these, and
         its updates have none.
+      rate: from a state to the learning rate that the next update is scaled by, which
+        a chain tells to the links after this one; None of what scales by none.
+      evaluation: from its state and the parameters to the point that it has one
+        evaluate in their place; None if it has none (see `evaluation_params`).
+      view: what of the parameters its parts are given; None if that is all.
     """
 
     __slots__ = (
         "aggregates",
+        "evaluation",
         "exact",
         "extra_args",
         "init",
         "parts",
+        "rate",
         "scope",
         "update",
+        "view",
     )
 
     def __init__(
@@ -86,9 +99,14 @@ class Pair:
         parts: Callable[[State], Sequence[Part]] = lambda state: (),
         exact: bool = False,
         aggregates: bool = False,
+        rate: Callable[[State], Any] | None = None,
+        evaluation: Callable[[State, PyTree], PyTree] | None = None,
+        view: View | None = None,
     ):
+        self.view = view
         self.init, self.update, self.scope, self.parts = init, update, scope, parts
         self.exact, self.aggregates = exact, aggregates
+        self.rate, self.evaluation = rate, evaluation
         if extra_args is inspect.Parameter.empty:
             self.extra_args = words_of(update)
         else:
@@ -101,9 +119,20 @@ class Pair:
         names = (f.__qualname__ for f in self)
         return f"<{self.scope} pair of {' and '.join(names)}>"
 
+    def telling(self, rate: Callable[[State], Any] | None) -> "Pair":
+        """The same, which tells the learning rate that it scales by."""
+        self.rate = rate
+        return self
+
     def remembered(self) -> "Pair":
         """The same, known also to those who are given its two functions alone."""
         self.update.pair = self  # type: ignore[attr-defined]
+        return self
+
+    def evaluated(self, at: "Pair") -> "Pair":
+        """The same, with a point to evaluate, which another rule on this state makes of
+        the parameters as if they were gradients."""
+        self.evaluation = lambda state, params: at.update(params, state)[0]
         return self
 
 

@@ -191,7 +191,8 @@ def _bind(
     """The hyperparameters by name, and the names of the extra arguments."""
     bound, words = dict(hypers), set()
     for name in named.keys() - hypers.keys():
-        if name in arguments:
+        heard = name in extra_args and arguments.get(name) is None
+        if name in arguments and not heard:
             bound[name] = arguments[name]
         elif name in extra_args | VOCABULARY:
             words.add(name)

@@ -169,6 +169,8 @@ def chain(*args: GradientTransformation) -> Pair:
 
     The first gets the gradients, each next the updates of the one before. Between the
     links, updates of half precision travel in float32 and are rounded once, at the end.
+    A link that scales by a learning rate, as `scale_by_learning_rate` and `adam` do,
+    tells it to those after it that ask for it, such as `proximal(l1(1e-4))`.
 
     Args:
       *args: gradient transformations, or pairs `(init, update)`.
@@ -222,6 +224,8 @@ def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -
         pairs = [as_pair(tx, f"part {i}") for i, tx in enumerate(args)]
     update_fns = [pair.update for pair in pairs]
     taken, exact = joint_extra_args(pairs), all(pair.exact for pair in pairs)
+    hears = ["learning_rate" in (pair.extra_args or ()) for pair in pairs]
+    told = any(pair.rate and any(hears[i:]) for i, pair in enumerate(pairs, 1))
 
     def init(params: Params) -> Any:
         # Each by itself, but pairs of others, too, are to see arrays.
@@ -237,19 +241,37 @@ def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -
             wide, new = all_wide_enough(updates), []
             out = wide
             for pair, fn, s in zip(pairs, update_fns, states, strict=True):
-                out, s = fn(out, s, params, **passed_on(pair, extra_args))
-                new.append(s)
+                out, after = fn(out, s, params, **passed_on(pair, extra_args))
+                new.append(after)
+                if told and pair.rate:
+                    rate = _and(extra_args, pair.rate(s))
+                    extra_args = {**extra_args, "learning_rate": rate}
                 if pair.aggregates:  # the links after it are given other shapes
                     updates = retyped(out, updates)
             if not (exact and wide is updates and pairs):
                 out = rounded(out, updates, params)
             return out, join(new)
 
+    def rate(state: Any) -> Any:
+        words: dict[str, Any] = {}
+        for pair, s in zip(pairs, _split(split, state, len(pairs)), strict=True):
+            if pair.rate:
+                words = {"learning_rate": _and(words, pair.rate(s))}
+        return words["learning_rate"]
+
     def parts(state: Any) -> Sequence[Part]:
         return [Part(*part) for part in zip(names, args, split(state), strict=True)]
 
     scope, aggregates = joint(p.scope for p in pairs), any(p.aggregates for p in pairs)
-    return Pair(init, update, scope, taken, parts, exact, aggregates).remembered()
+    made = Pair(init, update, scope, taken, parts, exact, aggregates)
+    tells = any(pair.rate for pair in pairs)
+    return made.telling(rate if tells else None).remembered()
+
+
+def _and(words: Mapping[str, Any], rate: Any) -> Any:
+    """The learning rate of all links so far, one after the other."""
+    known = words.get("learning_rate")
+    return rate if known is None else known * rate
 
 
 def _split(split: Any, state: Any, expected: int) -> Sequence[Any]:

@@ -18,6 +18,7 @@ from gradtx.core.pair import (
     Part,
     Scope,
     State,
+    View,
     as_pair,
     joint,
     joint_extra_args,
@@ -52,6 +53,7 @@ def inner_pair(tx: Any, name: str = "inner") -> Pair:
         pair.extra_args,
         pair.parts,
         aggregates=pair.aggregates,
+        rate=pair.rate,
     )
 
 
@@ -63,6 +65,8 @@ def wrapper(
     parts: Callable[[State], Sequence[Part]] = lambda state: (),
     scope: Scope | None = None,
     aggregates: bool = False,
+    evaluation: Callable[[State, PyTree], PyTree] | None = None,
+    view: View | None = None,
 ) -> Pair:
     """The pair of a wrapper, which checks the state and the extra arguments of a call.
 
@@ -78,6 +82,8 @@ def wrapper(
       scope: which entries it mixes; by default those that the pairs inside mix.
       aggregates: whether it takes gradients of examples, as it also does if a pair
         inside does.
+      evaluation: as for `Pair`; that of a part it has by its `parts`.
+      view: as for `Pair`.
     """
     who, declared = calling(), inspect.signature(update).parameters
     words = {n: p.default for n, p in declared.items() if p.kind is p.KEYWORD_ONLY}
@@ -111,7 +117,16 @@ def wrapper(
     if scope is None:
         scope = joint(pair.scope for pair in around)
     aggregates |= any(pair.aggregates for pair in around)
-    made = Pair(init_fn, update_fn, scope, taken, parts, aggregates=aggregates)
+    made = Pair(
+        init_fn,
+        update_fn,
+        scope,
+        taken,
+        parts,
+        aggregates=aggregates,
+        evaluation=evaluation,
+        view=view,
+    )
     return made.remembered()
 
 
@@ -124,6 +139,8 @@ def around_one(
     field: str = "inner_state",
     scope: Scope | None = None,
     beside: Sequence[Pair] = (),
+    evaluation: Callable[[State, PyTree], PyTree] | None = None,
+    view: View | None = None,
 ) -> Pair:
     """`wrapper` around one transformation, whose state a field of the state holds.
 
@@ -136,13 +153,16 @@ def around_one(
       field: of the state, which holds its state.
       scope: which entries it mixes; by default those that `pair` mixes.
       beside: what gets extra arguments too, and is no part.
+      evaluation, view: as for `wrapper`.
     """
 
     def parts(state: State) -> Sequence[Part]:
         return [Part("", inner, getattr(state, field))]
 
-    scope = pair.scope if scope is None else scope
-    return wrapper(state_type, init, update, [pair, *beside], parts, scope)
+    scope, around = pair.scope if scope is None else scope, [pair, *beside]
+    return wrapper(
+        state_type, init, update, around, parts, scope, evaluation=evaluation, view=view
+    )
 
 
 def run_if(

@@ -3,6 +3,7 @@
 from gradtx.inspection.describe import DescribedPart as DescribedPart
 from gradtx.inspection.describe import Description as Description
 from gradtx.inspection.describe import describe
+from gradtx.inspection.evaluation import evaluation_params
 from gradtx.inspection.hyperparameters import hyperparameters
 from gradtx.inspection.map_params import map_params as map_params
 from gradtx.inspection.map_params import state_sharding as state_sharding
@@ -16,6 +17,7 @@ from gradtx.inspection.restored import from_optax_state
 __all__ = [
     "MuonState",
     "describe",
+    "evaluation_params",
     "from_optax_state",
     "hyperparameters",
     "lr_range_test",

@@ -10,7 +10,8 @@ from jax.tree_util import GetAttrKey
 from gradtx.core import hyper_at, resolve
 from gradtx.core.checks import is_left_out
 from gradtx.core.wrap import parts_of
-from gradtx.values import Value, brief, naming
+from gradtx.inspection.parts import misfit, without_variables
+from gradtx.values import Value, naming
 from gradtx.values.calls import numbers
 
 
@@ -50,10 +51,7 @@ def hyperparameters(
     """
     if of not in ("next", "last"):
         raise ValueError(f"hyperparameters: of is {of!r}; expected 'next' or 'last'.")
-    # A variable, as Flax NNX keeps the entries of a state, stands for its value.
-    state = jax.tree.map(
-        lambda x: x.get_value() if _is_variable(x) else x, state, is_leaf=_is_variable
-    )
+    state = without_variables(state)
     if of == "last":
         state = jax.tree_util.tree_map_with_path(_one_less, state)
     found = list(_walk(tx, state, ()))
@@ -75,7 +73,7 @@ def _walk(tx: Any, state: Any, path: tuple[str, ...]) -> Iterator[_Found]:
     try:
         parts = parts_of(tx, state)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise _misfit(tx) from error
+        raise misfit(tx).named("hyperparameters") from error
     found = list(_own(tx, state, path, bool(parts)))
     if found and parts:  # a wrapper's numbers are told from those inside it
         path = (*path, tx.factory.__name__)
@@ -99,7 +97,7 @@ def _own(tx: Any, state: Any, path: tuple[str, ...], holds: bool) -> Iterator[_F
     count = _count(state)
     # A part with constants alone needs no state.
     if found and not holds and count is None and not is_left_out(state):
-        raise _misfit(tx)
+        raise misfit(tx).named("hyperparameters")
     for where, name, value in found:
         with naming(tx):
             scalar = hyper_at(name, value, count)
@@ -122,14 +120,3 @@ def _numbers(value: Any, path: tuple[str, ...], holds: bool) -> Iterator[_Found]
 def _count(state: Any) -> Any:
     count = getattr(state, "count", None)
     return None if callable(count) else count  # a tuple's method
-
-
-def _misfit(tx: Any) -> TypeError:
-    return TypeError(
-        f"hyperparameters: the state is not that of {brief(tx)}; "
-        "expected what init(params) returns."
-    )
-
-
-def _is_variable(x: Any) -> bool:
-    return hasattr(x, "get_value")

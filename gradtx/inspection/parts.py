@@ -8,7 +8,7 @@ import jax
 from gradtx.core.wrap import parts_of
 from gradtx.trees import keystr
 from gradtx.trees.flat import Path
-from gradtx.values import brief
+from gradtx.values import Misfit, brief, wrong_type
 
 
 def owners(tx: Any, state: Any) -> Iterator[tuple[int, Any]]:
@@ -25,6 +25,23 @@ def opened(node: Any) -> tuple[list[Any], list[Any], Any]:
     )
     inside = [(path[0], child) for path, child in pairs if path]
     return [key for key, _ in inside], [child for _, child in inside], structure
+
+
+def without_variables(state: Any) -> Any:
+    """The state with values in the place of the variables of Flax NNX."""
+
+    def is_variable(x: Any) -> bool:
+        return hasattr(x, "get_value")
+
+    return jax.tree.map(
+        lambda x: x.get_value() if is_variable(x) else x, state, is_leaf=is_variable
+    )
+
+
+def misfit(tx: Any) -> Misfit:
+    return wrong_type(
+        f"the state is not that of {brief(tx)}; expected what init(params) returns."
+    )
 
 
 def name_of(key: Any) -> str:

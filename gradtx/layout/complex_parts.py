@@ -71,7 +71,16 @@ def split_real_and_imaginary(inner: GradientTransformation) -> Pair:
         merged = flat.unflatten([_merged(u) for u in outs])
         return rounded(merged, updates, params), SplitRealAndImaginaryState(inner_state)
 
-    return around_one(SplitRealAndImaginaryState, init, update, inner, pair)
+    def view(_: int, params: Params) -> Any:
+        flat = check_leaves("params", params)
+
+        def back(point: Params) -> Params:
+            pieces = flat.match(point, "params", "the point to evaluate")
+            return flat.unflatten([_merged(x) for x in pieces])
+
+        return flat.unflatten([_split(p, p) for p in flat.leaves]), back
+
+    return around_one(SplitRealAndImaginaryState, init, update, inner, pair, view=view)
 
 
 def _split(x: Any, like: Any) -> Any:

@@ -80,9 +80,24 @@ def flatten(inner: GradientTransformation) -> Pair:
     def parts(state: Any) -> Sequence[Part]:
         return [Part("", inner, state)]
 
+    def view(_: int, params: PyTree) -> Any:
+        flat = check_leaves("params", params)
+        places = _places(flat.leaves)
+
+        def back(point: PyTree) -> PyTree:
+            pieces = _split(point, places, flat.leaves)
+            return flat.unflatten(
+                [
+                    None if p is None else narrow(x, p.dtype)
+                    for p, x in zip(flat.leaves, pieces, strict=True)
+                ]
+            )
+
+        return _joined(flat.leaves, places), back
+
     # What is leafwise sees one leaf, and so the whole tree.
     scope = pair.scope if pair.scope is Scope.ENTRYWISE else Scope.TREEWISE
-    return wrapper(None, init, update, [pair], parts, scope)
+    return wrapper(None, init, update, [pair], parts, scope, view=view)
 
 
 def _filled(leaves: Sequence[Leaf], ps: Sequence[Leaf]) -> list[Leaf]:

@@ -99,7 +99,7 @@ def newton_schulz(
     wide = x if dtype is not None else widen(x, wide_dtype(x.dtype))
     tall = is_longer(x.shape[-2], x.shape[-1])
     wide = wide.mT if tall else wide
-    size = margin * _norm(wide, norm)
+    size = margin * matrix_norm(wide, norm)
     wide = divide(wide, jnp.maximum(size, eps) if floor else size + eps)
     if dtype is not None:
         wide = wide.astype(dtype)
@@ -155,8 +155,14 @@ def _polynomial(gram: jax.Array, table: jax.Array) -> jax.Array:
     return jax.lax.scan(step, (eye, gram), table)[0][0]
 
 
-def _norm(x: jax.Array, norm: str) -> jax.Array:
-    """Of each matrix; scaled by its largest entry, so that no square overflows."""
+def matrix_norm(x: jax.Array, norm: str) -> jax.Array:
+    """The norm of each matrix, over its last two axes, which are kept.
+
+    Args:
+      x: one matrix, or a stack of them along the first axes.
+      norm: "frobenius", "schatten" or "spectral", as for `newton_schulz`.
+    """
+    # Scaled by its largest entry, so that no square overflows.
     if norm == "spectral":
         largest = jnp.linalg.svd(x, compute_uv=False)[..., :1] if x.size else x[..., 0]
         return largest[..., None].astype(x.dtype)

@@ -76,7 +76,7 @@ def adamuon(
       axes: which axes are rows and columns (see `matrix`).
 
     Equals:
-      The authors' code without its cast to bfloat16.
+      The authors' code without its cast to bfloat16 and the ε beside the last norm.
 
     References:
       Si et al., 2025, arXiv:2507.11005.

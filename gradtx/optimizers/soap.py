@@ -49,5 +49,5 @@ def soap(
     return chain(
         conjugate(basis, adam, axes),
         scale_by_schedule(learning_rate, flip_sign=True),
-        decay_stepped_weights(learning_rate, weight_decay, start=1),
+        decay_stepped_weights(weight_decay=weight_decay, start=1),
     )

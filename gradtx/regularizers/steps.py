@@ -194,7 +194,9 @@ def add_regularizer(regularizer: Regularizer) -> Pair:
 
 
 @transformation
-def proximal(regularizer: Regularizer, learning_rate: LearningRate) -> Pair:
+def proximal(
+    regularizer: Regularizer, learning_rate: LearningRate | None = None
+) -> Pair:
     """Apply the proximal map to where the step leads: u' = prox_{α_t λR}(W + u) − W.
 
     The last link of a chain. L1 then gives exact zeros, W + u' = 0, under any optimizer
@@ -205,10 +207,12 @@ def proximal(regularizer: Regularizer, learning_rate: LearningRate) -> Pair:
 
     Args:
       regularizer: `l1(...)`, `l2(...)`, `elastic_net(...)` or another such value.
-      learning_rate: α >= 0: the optimizer's.
+      learning_rate: α >= 0: the optimizer's; by default what the links before it in a
+        chain have scaled by.
 
     Raises:
-      TypeError: if the first argument is not a regularizer.
+      TypeError: if the first argument is not a regularizer; from `update`, if the
+        learning rate is not known.
       TypeError, ValueError: if the learning rate is negative or not finite.
 
     References:
@@ -217,9 +221,16 @@ def proximal(regularizer: Regularizer, learning_rate: LearningRate) -> Pair:
     rule = _rule_of(regularizer)
 
     def update(u, s, p, *, learning_rate, **hypers):
-        return rule.prox(p + u, learning_rate, **hypers) - p, s
+        rate = jnp.asarray(learning_rate, u.real.dtype)
+        return rule.prox(p + u, rate, **hypers) - p, s
 
-    return entrywise(slots(ProximalState), update, mask=rule.mask, **rule.hypers)
+    return entrywise(
+        slots(ProximalState),
+        update,
+        mask=rule.mask,
+        extra_args=["learning_rate"],
+        **rule.hypers,
+    )
 
 
 def _rule_of(regularizer: Any) -> Any:

@@ -160,6 +160,10 @@ from gradtx.transforms.nonnegative import (
     keep_params_nonnegative,
 )
 from gradtx.transforms.qk_clip import QkClipState as QkClipState, qk_clip
+from gradtx.transforms.ema_nesterov import (
+    EmaNesterovState as EmaNesterovState,
+    ema_nesterov as ema_nesterov,
+)
 from gradtx.transforms.average_params import (
     AverageParamsState as AverageParamsState,
     average_params,

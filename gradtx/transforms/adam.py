@@ -13,7 +13,7 @@ from gradtx.core import (
     slots,
     transformation,
 )
-from gradtx.numerics import abs_sq, debias, lerp, over_root
+from gradtx.numerics import abs_sq, debias as total_weight, lerp, over_root
 from gradtx.numerics.arithmetic import EpsPlace
 from gradtx.second_moment import SecondMoment, full
 from gradtx.transforms.momentum import mean_ahead
@@ -36,6 +36,7 @@ def scale_by_adam(
     eps_root: NonNegative = 0.0,
     mu_dtype: DType | None = None,
     *,
+    debias: bool = True,
     nesterov: bool = False,
     look_ahead: LookAhead = "optax",
     second_moment: SecondMoment | None = None,
@@ -55,6 +56,7 @@ def scale_by_adam(
       eps: ε >= 0, outside the root; where the quotient is 0 / 0 it is 0.
       eps_root: ε_root >= 0, inside the root.
       mu_dtype: the dtype in which m is kept; the parameters' by default, >= float32.
+      debias: whether m and r are divided by 1 − βᵗ.
       nesterov: whether to look ahead.
       look_ahead: whose debiasing of it: "optax" or "timm".
       eps_place: "uncorrected", (√r + ε) / √(1 − β₂ᵗ) for √r̂ + ε; or another place of
@@ -79,5 +81,12 @@ def scale_by_adam(
 
     init = slots(ScaleByAdamState, mu=mu_dtype, nu=estimator)
     lift = leafwise if estimator.is_shared else entrywise
-    c1_next = debias(b1, ahead=1 if look_ahead == "optax" else 0)
-    return lift(init, update, c1=debias(b1), c2=debias(b2), c1_next=c1_next)
+    weights = dict.fromkeys(("c1", "c2", "c1_next"), 1.0)
+    if debias:
+        ahead = 1 if look_ahead == "optax" else 0
+        weights = {
+            "c1": total_weight(b1),
+            "c2": total_weight(b2),
+            "c1_next": total_weight(b1, ahead=ahead),
+        }
+    return lift(init, update, **weights)

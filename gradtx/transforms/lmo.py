@@ -22,7 +22,7 @@ class LmoState(NamedTuple):
 @transformation
 def lmo(
     norm: Ball,
-    eps: NonNegative = 1e-8,
+    eps: NonNegative | None = None,
     coefficients: Coefficients = "simple",
     steps: Steps | None = None,
     axes: AxesSelector = dense,
@@ -40,7 +40,8 @@ def lmo(
 
     Args:
       norm: "spectral", "column", "row", "rms" or "sign".
-      eps: ε >= 0, added to what is divided by.
+      eps: ε >= 0, added to what is divided by; by default 1e-7 for "spectral", else
+        1e-8.
       coefficients, steps: see `scale_by_polar`.
       axes: which axes are rows and columns (see `matrix`). With "rms" and "sign", a
         leaf without is taken for one column; with the others it passes through.
@@ -56,6 +57,8 @@ def lmo(
       arXiv:2409.20325.
     """
     polar = polar_by(coefficients, steps, "frobenius", None, floor=False)
+    if eps is None:
+        eps = 1e-7 if norm == "spectral" else 1e-8
 
     def update(g, s, *, eps):
         m, n = g.shape[-2:] if g.ndim > 1 else (g.size, 1)
@@ -63,9 +66,14 @@ def lmo(
             return jnp.sqrt(jnp.array(m / max(n, 1), g.dtype)) * polar(g, eps), s
         if norm == "sign":
             return unbounded(g, jnp.sign(g)) / max(n, 1), s
-        over = {"column": -2, "row": -1}.get(norm, (-2, -1) if g.ndim > 1 else None)
+        if norm == "row":
+            squares = jnp.sum(abs_sq(g), axis=-1, keepdims=True)
+            return over_root(g, n * squares, eps), s
+        over = -2 if norm == "column" else (-2, -1) if g.ndim > 1 else None
         squares = jnp.mean(abs_sq(g), axis=over, keepdims=True)
-        return over_root(g, squares, eps) / (n if norm == "row" else 1), s
+        return over_root(g, squares, eps), s
 
     whole = norm in ("rms", "sign")
-    return matrixwise(slots(LmoState), update, axes=axes, stacks=True, others=whole)
+    return matrixwise(
+        slots(LmoState), update, axes=axes, stacks=True, others=whole, eps=eps
+    )

@@ -1,6 +1,6 @@
 """Multiplying by a number: the learning rate and its schedule."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gradtx.core import (
     ZERO,
@@ -8,6 +8,7 @@ from gradtx.core import (
     GradientTransformation,
     Pair,
     entrywise,
+    hyper_at,
     slots,
     transformation,
 )
@@ -48,6 +49,8 @@ def scale_by_schedule(step_size_fn: Hyper, flip_sign: bool = False) -> Pair:
         number, or an array. The state is the same for all three.
       flip_sign: descend, u = −α_t · g.
 
+    In a chain it tells |α_t| to the links after it, as the learning rate.
+
     Equals:
       Optax's.
     """
@@ -56,7 +59,11 @@ def scale_by_schedule(step_size_fn: Hyper, flip_sign: bool = False) -> Pair:
     def update(g, s, *, step_size_fn):  # its value at this step
         return sign * step_size_fn * g, s
 
-    return entrywise(slots(ScaleByScheduleState), update)
+    def rate(state: Any) -> Any:
+        count = getattr(state, "count", None)  # of no state, a number asks for none
+        return abs(hyper_at("step_size_fn", step_size_fn, count))
+
+    return entrywise(slots(ScaleByScheduleState), update).telling(rate)
 
 
 @checked

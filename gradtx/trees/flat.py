@@ -39,6 +39,11 @@ class Flat:
     def paths(self) -> Sequence[Path]:  # seldom asked for, but in errors
         return [path for path, _ in leaves_with_path(self.tree)]
 
+    @property
+    def has_leaves(self) -> bool:
+        """Whether there is a leaf that is not None."""
+        return any(x is not None for x in self.leaves)
+
     def with_leaves(self, leaves: Sequence[Leaf]) -> "Flat":
         """Other leaves at the same paths."""
         return replace(self, leaves=leaves)

@@ -24,7 +24,7 @@ from gradtx.core.roles import UNKNOWN, Basis, Count, Factor, Role, Slot, is_slot
 from gradtx.core.wrap import run_if
 from gradtx.inspection.map_params import slots_in
 from gradtx.layout.views import AView, Coordinates
-from gradtx.matrix import dense, mapped
+from gradtx.matrix import dense, vmapped
 from gradtx.numerics import safe_increment, wide_dtype, widen
 from gradtx.numerics.shards import gathered, placed_as
 from gradtx.numerics.xla import either
@@ -122,7 +122,7 @@ def conjugate(
         **extra: Any,
     ) -> tuple[Updates, ConjugateState]:
         flat = check_leaves("updates", updates)
-        if grad is None and turn.of_gradient:
+        if grad is None and turn.of_gradient and flat.has_leaves:
             raise needed("grad")
         is_heard = turn.of_gradient or hears_gradient
         raw = gradients_beside(flat, grad) if is_heard and grad is not None else []
@@ -199,7 +199,15 @@ def conjugate(
             inner_state,
         )
 
-    return around_one(ConjugateState, init, update, inner, pair, scope=Scope.LEAFWISE)
+    def refused(_: int, params: Params) -> Any:
+        raise Misfit(
+            "what is inside keeps its point to evaluate in another basis; expected it "
+            "after conjugate(...), as a last link."
+        )
+
+    return around_one(
+        ConjugateState, init, update, inner, pair, scope=Scope.LEAFWISE, view=refused
+    )
 
 
 WITHOUT_BASIS = (Role.COUNT, Role.SCALAR)
@@ -250,20 +258,20 @@ def _apart(leaf: Matrices, x: jax.Array) -> list[jax.Array]:
 
 
 def _started(init: Any, leaf: Matrices, p: jax.Array) -> tuple[Any, Any]:
-    made = [mapped(init, leaf)(x) for x in _apart(leaf, p)]
+    made = [vmapped(init, leaf)(x) for x in _apart(leaf, p)]
     return tuple(zip(*made, strict=True))  # type: ignore[return-value]
 
 
 @_static
 def _learned(learn: Any, leaf: Matrices, factor: Any, g: jax.Array) -> Any:
     pairs = zip(factor, _apart(leaf, g), strict=True)
-    return tuple(mapped(learn, leaf)(*pair) for pair in pairs)
+    return tuple(vmapped(learn, leaf)(*pair) for pair in pairs)
 
 
 @_static
 def _turned(f: Any, leaf: Matrices, basis: Any, x: jax.Array) -> jax.Array:
     pairs = zip(basis, _apart(leaf, x), strict=True)
-    return placed_as(x, leaf.together([mapped(f, leaf)(*pair) for pair in pairs]))
+    return placed_as(x, leaf.together([vmapped(f, leaf)(*pair) for pair in pairs]))
 
 
 def _refreshed(
@@ -292,7 +300,7 @@ def _refreshed(
 
 @_static
 def _first(first: Any, leaf: Matrices, factor: Any) -> Any:
-    return tuple(mapped(first, leaf)(f) for f in factor)
+    return tuple(vmapped(first, leaf)(f) for f in factor)
 
 
 @_static
@@ -305,11 +313,11 @@ def _again(
 ) -> tuple[Any, list[jax.Array]]:
     leaf, roles = kind
     made = [
-        mapped(turn.refresh, leaf)(*both) for both in zip(factor, basis, strict=True)
+        vmapped(turn.refresh, leaf)(*both) for both in zip(factor, basis, strict=True)
     ]
     news = []
     for role, x in zip(roles, slots, strict=True):
-        carry = mapped(functools.partial(turn.carry, role), leaf)
+        carry = vmapped(functools.partial(turn.carry, role), leaf)
         pairs = zip(made, _apart(leaf, x), strict=True)
         new = leaf.together([carry(change, y) for (_, change), y in pairs])
         news.append(placed_as(x, new.astype(x.dtype)))

@@ -12,4 +12,5 @@ def with_extra_args_support(tx: GradientTransformation) -> Pair:
     """
     pair = inner_pair(tx, "tx")
     parts = lambda state: [Part("", tx, state)]  # noqa: E731
-    return Pair(pair.init, pair.update, pair.scope, None, parts).remembered()
+    made = Pair(pair.init, pair.update, pair.scope, None, parts)
+    return made.telling(pair.rate).remembered()

@@ -49,7 +49,7 @@ def given_gradient(inner: GradientTransformation) -> Pair:
     def parts(state: OptState) -> list[Part]:
         return [Part("", inner, state)]
 
-    return wrapper(None, pair.init, update, [pair], parts)
+    return wrapper(None, pair.init, update, [pair], parts).telling(pair.rate)
 
 
 @transformation

@@ -76,8 +76,12 @@ def masked(
         chosen = split.merged([(marks, out)], split.flat.leaves)
         return chosen, MaskedState(inner_state)
 
+    def view(_: int, params: Params) -> Any:
+        flat = flatten(params)
+        return only(flat, flat.leaves, selected(mask, params)), lambda point: point
+
     scope = pair.scope | Scope.LEAFWISE
-    return around_one(MaskedState, init, update, inner, pair, scope=scope)
+    return around_one(MaskedState, init, update, inner, pair, scope=scope, view=view)
 
 
 @checked
@@ -128,6 +132,8 @@ class Split:
         params = only(self.flat, self.ps, marks) if self.has_params else None
         if self.has_params and params is None:  # one array that is not marked
             return [None] * len(marks), state
+        if extra.get("grad") is not None:  # as of `given_gradient` around
+            extra = {**extra, "grad": self._like_updates(extra["grad"], marks)}
         out, state = pair.update(updates, state, params, **extra)
         return self.flat.match(out, "updates", "the transformed updates"), state
 

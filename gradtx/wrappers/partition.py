@@ -121,9 +121,13 @@ def partition(
             for label, tx in transforms.items()
         ]
 
+    def view(place: int, params: Params) -> Any:
+        flat, marks = flatten(params), list(marks_of(params).values())[place]
+        return only(flat, flat.leaves, marks), lambda point: point
+
     scope = joint(pair.scope for pair in pairs.values()) | Scope.LEAFWISE
     around = list(pairs.values())
-    return wrapper(PartitionState, init, update, around, parts, scope)
+    return wrapper(PartitionState, init, update, around, parts, scope, view=view)
 
 
 # Optax's names before.

@@ -52,8 +52,81 @@ def layer_value(p, step):
     return np.sum(residual**2) / 8
 
 
+# Least squares for weights that are matrices, of other rows at each step; the gradients
+# of the square one have full rank, so that no basis is a choice.
+
+
+def matrix_start(m, n):
+    return np.cos(0.4 + 1.9 * np.arange(m * n) ** 1.1).reshape(m, n)
+
+
+def matrix_residual(w, step):
+    m, n = w.shape
+    x = np.sin(0.3 + 1.7 * step + 1.1 * np.arange(8 * m) ** 1.2).reshape(8, m)
+    return x, x @ (w - 1.0) - 0.5 * np.cos(np.arange(8 * n) + step).reshape(8, n)
+
+
+def matrix_gradient(w, step):
+    x, residual = matrix_residual(w, step)
+    return x.T @ residual / 8
+
+
+def matrix_value(w, step):
+    return np.sum(matrix_residual(w, step)[1] ** 2) / 16
+
+
+SHAPES = {"tall": (6, 3), "wide": (3, 7)}
+
+
+def matrices_start():
+    return {name: matrix_start(*shape) for name, shape in SHAPES.items()}
+
+
+def matrices_gradient(p, step):
+    return {name: matrix_gradient(w, step) for name, w in p.items()}
+
+
+def matrices_value(p, step):
+    return sum(matrix_value(w, step) for w in p.values())
+
+
+# A layer of attention, one after it, and what is beside them; in PyTorch's layout.
+NETWORK = {
+    "blocks/attn/proj/bias": (5,),
+    "blocks/attn/proj/weight": (5, 5),
+    "blocks/mlp/fc/bias": (4,),
+    "blocks/mlp/fc/weight": (5, 5),
+    "blocks/norm1/gains": (5,),
+    "embed/weight": (7, 4),
+    "head/weight": (3, 5),
+}
+
+
+def network_start():
+    wide = {n: matrix_start(s[0], s[1] if s[1:] else 1) for n, s in NETWORK.items()}
+    return {name: w.reshape(NETWORK[name]) for name, w in wide.items()}
+
+
+def network_gradient(p, step):
+    out = {}
+    for shift, (name, w) in enumerate(p.items()):
+        matrix = w.reshape(len(w), -1)
+        out[name] = matrix_gradient(matrix, step + 0.1 * shift).reshape(w.shape)
+    return out
+
+
+def network_value(p, step):
+    return sum(
+        matrix_value(w.reshape(len(w), -1), step + 0.1 * shift)
+        for shift, w in enumerate(p.values())
+    )
+
+
 PROBLEMS = {
     "ravine": (start, gradient, value),
     "layer": (layer_start, layer_gradient, layer_value),
+    "square": (lambda: matrix_start(5, 5), matrix_gradient, matrix_value),
+    "matrices": (matrices_start, matrices_gradient, matrices_value),
+    "network": (network_start, network_gradient, network_value),
 }
 RECORDED_STEPS = (1, 2, 3, 10, 30, 60, 100)  # the first tell what differs

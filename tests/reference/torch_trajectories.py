@@ -22,22 +22,10 @@ from torch.optim import (
     RAdam,
     RMSprop,
     Rprop,
-    _muon,
 )
 
-
-def newton_schulz(g, coefficients, steps, eps):
-    """What Muon does in bfloat16, in float64."""
-    a, b, c = coefficients
-    x = g.T if g.size(0) > g.size(1) else g
-    x = x / x.norm().clamp(min=eps)
-    for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if g.size(0) > g.size(1) else x
-
-
-_muon._zeropower_via_newtonschulz = newton_schulz
+# Muon computes in bfloat16 what is recorded in float64.
+torch.Tensor.bfloat16 = torch.Tensor.clone
 
 
 def muon_beside_adamw(ws, lr):
