@@ -29,6 +29,8 @@ from gradtx.optimizers import (
     normalize,
     prodigy,
     scale_by_muon,
+    schedule_free_adamw,
+    schedule_free_sgd,
     simplified_ademamix,
     sophia,
 )
@@ -51,7 +53,14 @@ from gradtx.transforms import (
     scale_by_simplified_ademamix,
 )
 from gradtx.trees.matrix_axes import MuonDimensionNumbers
-from gradtx.wrappers import MechanicState, SophiaState, mechanize
+from gradtx.wrappers import (
+    MechanicState,
+    ScheduleFreeState,
+    SophiaState,
+    mechanize,
+    schedule_free,
+    schedule_free_eval_params,
+)
 
 __all__ = [
     "COCOBState",
@@ -70,6 +79,7 @@ __all__ = [
     "ReduceLROnPlateauState",
     "ScaleByAdemamixState",
     "ScaleBySimplifiedAdEMAMixState",
+    "ScheduleFreeState",
     "SophiaState",
     "SplitRealAndImaginaryState",
     "acprop",
@@ -97,6 +107,10 @@ __all__ = [
     "scale_by_madgrad",
     "scale_by_muon",
     "scale_by_simplified_ademamix",
+    "schedule_free",
+    "schedule_free_adamw",
+    "schedule_free_eval_params",
+    "schedule_free_sgd",
     "simplified_ademamix",
     "sophia",
     "split_real_and_imaginary",

@@ -114,6 +114,9 @@ EQUAL = {
     "published: dog": "gradtx.dog()",
     "published: dog_layer": "gradtx.dog(1.0, ('heuristic', 1e-3), weight_decay=0.02)",
     "published: dog_init_eta": "gradtx.dog(1.0, ('learning_rate', 0.01))",
+    "published: lookahead": (
+        "gradtx.outer(gradtx.sgd(0.05, momentum=0.9), 5, gradtx.sgd(0.5))"
+    ),
     "published: ldog": (
         "gradtx.chain(gradtx.scale_by_distance_over_gradients(1e-3),"
         " gradtx.scale(-1.0))"
@@ -256,7 +259,6 @@ LATER = {
     "torch: muon": "Muon is not here yet",
     "torch: muon_plain": "Muon is not here yet",
     "torch: muon_beside_adamw": "Muon is not here yet",
-    "published: lookahead": "lookahead is not here yet",
 }
 
 
