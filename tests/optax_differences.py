@@ -25,16 +25,8 @@ NOT_YET = {
         "scale_by_galore",
     ],
     "averages": [
-        "LookaheadParams",
-        "LookaheadState",
         "SAMState",
-        "ScheduleFreeState",
-        "lookahead",
         "sam",
-        "schedule_free",
-        "schedule_free_adamw",
-        "schedule_free_eval_params",
-        "schedule_free_sgd",
     ],
 }
 MISSING = {name for part in NOT_YET.values() for name in part}
