@@ -51,7 +51,7 @@ from gradtx.transforms import (
     scale_by_simplified_ademamix,
 )
 from gradtx.trees.matrix_axes import MuonDimensionNumbers
-from gradtx.wrappers import MechanicState, SophiaState, mechanize
+from gradtx.wrappers import MechanicState, SAMState, SophiaState, mechanize, sam
 
 __all__ = [
     "COCOBState",
@@ -68,6 +68,7 @@ __all__ = [
     "NormalizeState",
     "ProdigyState",
     "ReduceLROnPlateauState",
+    "SAMState",
     "ScaleByAdemamixState",
     "ScaleBySimplifiedAdEMAMixState",
     "SophiaState",
@@ -90,6 +91,7 @@ __all__ = [
     "normalize",
     "prodigy",
     "reduce_on_plateau",
+    "sam",
     "scale_by_acprop",
     "scale_by_ademamix",
     "scale_by_adopt",

@@ -27,10 +27,8 @@ NOT_YET = {
     "averages": [
         "LookaheadParams",
         "LookaheadState",
-        "SAMState",
         "ScheduleFreeState",
         "lookahead",
-        "sam",
         "schedule_free",
         "schedule_free_adamw",
         "schedule_free_eval_params",

@@ -78,7 +78,7 @@ def entrywise(
         here; or extra arguments of the pair's `update`.
       mask: which leaves to act on (see `tree.selection`); the others pass through.
       extra_args: the names of the extra arguments that it takes, beside `value`,
-        `grad`, `value_fn`, `obj_fn` and `key`.
+        `grad`, `value_fn`, `grad_fn`, `obj_fn` and `key`.
       needs_params: whether `update` is refused without parameters; by default if the
         third argument of the rule has no default.
       **hypers: numbers, arrays, or schedules of the count, beside the arguments of the

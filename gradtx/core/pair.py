@@ -12,7 +12,7 @@ from gradtx.values import Value, brief, wrong_type
 State = Any
 
 # Words that may be passed to any transformation, whether or not it listens to them.
-VOCABULARY = frozenset({"value", "grad", "value_fn", "obj_fn", "key"})
+VOCABULARY = frozenset({"value", "grad", "value_fn", "grad_fn", "obj_fn", "key"})
 
 
 class Scope(enum.Flag):
