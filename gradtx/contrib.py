@@ -56,9 +56,11 @@ from gradtx.transforms import (
 from gradtx.trees.matrix_axes import MuonDimensionNumbers
 from gradtx.wrappers import (
     MechanicState,
+    SAMState,
     ScheduleFreeState,
     SophiaState,
     mechanize,
+    sam,
     schedule_free,
     schedule_free_eval_params,
 )
@@ -79,6 +81,7 @@ __all__ = [
     "NormalizeState",
     "ProdigyState",
     "ReduceLROnPlateauState",
+    "SAMState",
     "ScaleByAdemamixState",
     "ScaleBySimplifiedAdEMAMixState",
     "ScheduleFreeState",
@@ -102,6 +105,7 @@ __all__ = [
     "normalize",
     "prodigy",
     "reduce_on_plateau",
+    "sam",
     "scale_by_acprop",
     "scale_by_ademamix",
     "scale_by_adopt",

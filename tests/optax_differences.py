@@ -24,10 +24,6 @@ NOT_YET = {
         "galore",
         "scale_by_galore",
     ],
-    "averages": [
-        "SAMState",
-        "sam",
-    ],
 }
 MISSING = {name for part in NOT_YET.values() for name in part}
 

@@ -1,6 +1,6 @@
 """Counts that a restored state lacks, from those that it has."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,17 @@ from gradtx.trees.flat import Path
 from gradtx.values import Misfit, Value
 from gradtx.values.calls import numbers
 
-# Whose inner state is not updated in every call, and the field that counts how often.
-CLOCKS = {
-    "MultiStepsState": ("inner_opt_state", "gradient_step"),
-    "SkipUpdatesState": ("inner_state", "gradient_step"),
-    "ApplyIfFiniteState": ("inner_state", None),
-    "ConditionallyMaskState": ("inner_state", None),
-    "ConditionallyTransformState": ("inner_state", None),
-    "LossScaleState": ("inner_state", None),
-    "SkipSpikesState": ("inner_state", None),
+# Whose inner states are not updated in every call, and the fields that count how often.
+CLOCKS: Mapping[str, Mapping[str, str | None]] = {
+    "MultiStepsState": {"inner_opt_state": "gradient_step"},
+    "SkipUpdatesState": {"inner_state": "gradient_step"},
+    "ApplyIfFiniteState": {"inner_state": None},
+    "ConditionallyMaskState": {"inner_state": None},
+    "ConditionallyTransformState": {"inner_state": None},
+    "LossScaleState": {"inner_state": None},
+    "ReuseSharpnessState": {"inner_state": None},
+    "SAMState": {"opt_state": None, "adv_state": None},
+    "SkipSpikesState": {"inner_state": None},
 }
 # Whose count is not that of the updates.
 OTHER_COUNTS = {
@@ -68,9 +70,9 @@ def _counts(node: Any) -> Iterator[Any]:
     """The counts of all updates in a state."""
     keys, children, _ = opened(node)
     kind = type(node).__name__
-    inner, _ = CLOCKS.get(kind, ("", None))
+    clocks = CLOCKS.get(kind, {})
     for key, child in zip(keys, children, strict=True):
-        if isinstance(child, Missing) or name_of(key) == inner:
+        if isinstance(child, Missing) or name_of(key) in clocks:
             continue
         if hasattr(type(node), "_fields") and name_of(key) == "count":
             if kind not in OTHER_COUNTS and is_count((key,), child):
@@ -92,12 +94,16 @@ def _with_counts(node: Any, count: Any) -> Any:
     keys, children, structure = opened(node)
     if not keys:
         return node
-    inner, field = CLOCKS.get(type(node).__name__, ("", None))
+    clocks = CLOCKS.get(type(node).__name__, {})
+
+    def at(name: str, child: Any) -> Any:
+        if name not in clocks:
+            return _with_counts(child, count)
+        field = clocks[name]
+        return counted(child, getattr(node, field) if field else None)
+
     return structure.unflatten(
-        counted(child, getattr(node, field) if field else None)
-        if name_of(key) == inner
-        else _with_counts(child, count)
-        for key, child in zip(keys, children, strict=True)
+        at(name_of(key), child) for key, child in zip(keys, children, strict=True)
     )
 
 

@@ -83,6 +83,15 @@ from gradtx.optimizers.madgrad import madgrad
 from gradtx.optimizers.cocob import cocob
 from gradtx.optimizers.ftrl import FtrlState as FtrlState, ftrl
 
+# A second gradient, beside the parameters
+from gradtx.optimizers.sharpness import (
+    asam as asam,
+    friendly_sam as friendly_sam,
+    gsam as gsam,
+    looksam as looksam,
+    wsam as wsam,
+)
+
 # With a line search
 from gradtx.optimizers.lbfgs import lbfgs
 from gradtx.optimizers.nonlinear_cg import nonlinear_cg as nonlinear_cg

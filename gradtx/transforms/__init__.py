@@ -24,7 +24,9 @@ from gradtx.transforms.clipping import (
 )
 from gradtx.transforms.update_norm import (
     NormalizeByUpdateNormState as NormalizeByUpdateNormState,
+    NormalizeInProportionState as NormalizeInProportionState,
     normalize_by_update_norm,
+    normalize_in_proportion as normalize_in_proportion,
 )
 from gradtx.transforms.centralize import centralize
 from gradtx.transforms.apply_every import ApplyEvery, apply_every
@@ -104,6 +106,10 @@ from gradtx.transforms.mars import (
     gradient_change,
 )
 from gradtx.transforms.grokfast import GrokfastState as GrokfastState, grokfast
+from gradtx.transforms.deviation import (
+    DeviationState as DeviationState,
+    deviation as deviation,
+)
 from gradtx.transforms.orthograd import orthogonalize_to_params
 
 # The size of a step beside that of the parameters

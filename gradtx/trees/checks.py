@@ -45,14 +45,14 @@ def check_leaves(name: str, tree: PyTree, marks: Sequence[bool] | None = None) -
     return flat.with_leaves(leaves)
 
 
-def gradients_beside(flat: Flat, grad: PyTree) -> list[Leaf]:
+def gradients_beside(flat: Flat, grad: PyTree, name: str = "grad") -> list[Leaf]:
     """The gradient beside each update; None where there is no update."""
     found: list[Leaf] = []
-    matched = flat.match(grad, "updates", "grad")
+    matched = flat.match(grad, "updates", name)
     for i, (u, g) in enumerate(zip(flat.leaves, matched, strict=True)):
-        found.append(None if u is None else check_leaf("grad", flat.paths[i], g))
+        found.append(None if u is None else check_leaf(name, flat.paths[i], g))
         if u is not None:
-            flat.check_shape(i, u, found[-1], "updates", "grad")
+            flat.check_shape(i, u, found[-1], "updates", name)
     return found
 
 

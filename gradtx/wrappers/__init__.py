@@ -104,6 +104,19 @@ from gradtx.wrappers.monitor import (
     snapshot,
 )
 
+# Gradients beside the parameters
+from gradtx.wrappers.perturbed_gradient import (
+    PerturbedGradientState as PerturbedGradientState,
+    perturbed_gradient as perturbed_gradient,
+)
+from gradtx.wrappers.sam import SAMState, sam
+from gradtx.wrappers.sharpness import (
+    ReuseSharpnessState as ReuseSharpnessState,
+    SurrogateGapState as SurrogateGapState,
+    reuse_sharpness as reuse_sharpness,
+    surrogate_gap as surrogate_gap,
+)
+
 # Scales and curvature that are found
 from gradtx.wrappers.mechanize import MechanicState, mechanize
 from gradtx.wrappers.sophia import SophiaState, scale_by_sophia
@@ -167,6 +180,9 @@ __all__ = [
     "measure_with_ema",
     "monitor",
     "snapshot",
+    # Gradients beside the parameters
+    "SAMState",
+    "sam",
     # Scales and curvature that are found
     "MechanicState",
     "mechanize",
