@@ -87,7 +87,15 @@ REPEATED = {
 GIVEN_TO = {"restart_moments": {"every": 1000}}
 # What `update` is given if it asks for it; what is not here is asked for last.
 NORM = gradtx.tree.norm
-ASKED = {"params": None, "value": 1.0, "grad": SMALL, "value_fn": NORM, "obj_fn": NORM}
+ASKED = {
+    "params": None,
+    "value": 1.0,
+    "grad": SMALL,
+    "value_fn": NORM,
+    "obj_fn": NORM,
+    "grad_fn": jax.grad(NORM),
+    "learning_rate": 0.1,
+}
 HEAD = f"""# The catalogue
 
 Every public transformation: what it does, its scope, what its state takes, what
@@ -141,7 +149,7 @@ def needs(tx: Any) -> list[str]:
         try:
             jax.eval_shape(step, SMALL)
         except (TypeError, ValueError) as error:
-            asked = re.search(r"(needs|misses) ([\w ]+): call update", str(error))
+            asked = re.search(r"(needs|misses) ([\w ]+): (call update|no link)", str(error))
             if asked is None:
                 raise
             found += asked[2].replace("the parameters", "params").split(" and ")

@@ -82,10 +82,10 @@ def flatten(inner: GradientTransformation) -> Pair:
 
     def view(_: int, params: PyTree) -> Any:
         flat = check_leaves("params", params)
-        places = _places(flat.leaves)
+        places = places_of(flat.leaves)
 
         def back(point: PyTree) -> PyTree:
-            pieces = _split(point, places, flat.leaves)
+            pieces = split(point, places, flat.leaves)
             return flat.unflatten(
                 [
                     None if p is None else narrow(x, p.dtype)
@@ -93,7 +93,7 @@ def flatten(inner: GradientTransformation) -> Pair:
                 ]
             )
 
-        return _joined(flat.leaves, places), back
+        return joined(flat.leaves, places), back
 
     # What is leafwise sees one leaf, and so the whole tree.
     scope = pair.scope if pair.scope is Scope.ENTRYWISE else Scope.TREEWISE
