@@ -149,7 +149,8 @@ def needs(tx: Any) -> list[str]:
         try:
             jax.eval_shape(step, SMALL)
         except (TypeError, ValueError) as error:
-            asked = re.search(r"(needs|misses) ([\w ]+): (call update|no link)", str(error))
+            text = r"(needs|misses) ([\w ]+): (call update|no link)"
+            asked = re.search(text, str(error))
             if asked is None:
                 raise
             found += asked[2].replace("the parameters", "params").split(" and ")
