@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from gradtx.schedules import (
+    add_schedules,
     asgd_schedule,
     chebyshev_schedule,
     constant_schedule,
@@ -33,6 +34,7 @@ from gradtx.schedules import (
     power_schedule,
     rex_schedule,
     sgdr_schedule,
+    shift_schedule,
     step_decay_schedule,
     warmup_constant_schedule,
     warmup_cosine_decay_schedule,
@@ -316,6 +318,14 @@ CASES = [
         ),
         lambda t: line(t, 0.0, 1.0, 30) * geometric(t, 0.3, 10, 0.5),
     ),
+    (
+        add_schedules([linear_schedule(0.0, 1.0, 30), exponential_decay(0.3, 10, 0.5)]),
+        lambda t: line(t, 0.0, 1.0, 30) + geometric(t, 0.3, 10, 0.5),
+    ),
+    (
+        shift_schedule(linear_schedule(0.0, 1.0, 30), 7),
+        lambda t: line(t + 7, 0.0, 1.0, 30),
+    ),
     (inverse_sqrt_schedule(0.01, 0.3, 13), lambda t: inverse_sqrt(t, 0.01, 0.3, 13)),
     (
         inverse_sqrt_schedule(0.0, 0.3, 0, 41),
@@ -388,6 +398,8 @@ BY_VALUE = {
     ),
     "cooldown": lambda x: cooldown(rex_schedule(x, 7), 9, 5, x / 3, "cosine", x),
     "multiply": lambda x: multiply_schedules([constant_schedule(x), lambda t: x * x]),
+    "add": lambda x: add_schedules([constant_schedule(x), lambda t: x * x]),
+    "shift": lambda x: shift_schedule(constant_schedule(x), 3),
     "inverse_sqrt": lambda x: inverse_sqrt_schedule(x / 2, x, 3),
     "power": lambda x: power_schedule(x, x, x, x, -x),
     "power_bounded": lambda x: power_schedule(x, 5.0 + x, x, x, -x),

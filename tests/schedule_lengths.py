@@ -44,6 +44,7 @@ from gradtx.schedules import (
     polynomial_schedule,
     rex_schedule,
     sgdr_schedule,
+    shift_schedule,
     step_decay_schedule,
     warmup_constant_schedule,
     warmup_cosine_decay_schedule,
@@ -220,6 +221,12 @@ SWEEPS = {
         lambda t, n: line(t, 0.1, 0.3, n),
         end,
         start,
+    ),
+    "shift": Sweep(
+        lambda n: shift_schedule(linear_schedule(0.1, 0.3, 50), n),
+        lambda t, n: line(t + n, 0.1, 0.3, 50),
+        lambda t: line(t, 0.1, 0.3, 50),
+        end,
     ),
     "warmup_exponential, warmup": Sweep(
         lambda n: warmup_exponential_decay_schedule(0.1, 0.3, n, 10, 0.5),

@@ -26,6 +26,7 @@ from schedule_cases import (
     rex,
 )
 
+import gradtx
 from gradtx import schedules
 from gradtx.schedules import (
     Schedule,
@@ -118,7 +119,7 @@ def test_jit_and_vmap_change_nothing(s):
 @each_schedule
 def test_it_is_a_value(s):
     assert isinstance(s, Schedule)
-    assert eval(repr(s), {**vars(schedules)}) == s
+    assert eval(repr(s), {**vars(schedules), "schedules": schedules}) == s
     assert pickle.loads(pickle.dumps(s)) == s
     assert copy.deepcopy(s) == s
     assert hash(copy.deepcopy(s)) == hash(s)
@@ -693,3 +694,54 @@ def test_a_warmup_joins_without_a_jump(a, b, warmup, n, t):
     ends = np.array([warmup - 1, warmup])
     jump = abs(np.diff(one(ends))[0])
     assert jump <= abs(a - b) / warmup + 1e-6 * max(a, b)
+
+
+def test_arithmetic_makes_schedules():
+    s, t = linear_schedule(1.0, 3.0, 10), exponential_decay(1.0, 5, 0.5)
+    steps = jnp.arange(20)
+    a, b = s(steps), t(steps)
+    plain = lambda count: jnp.asarray(count, float)  # noqa: E731
+    for made, expected in {
+        0.5 * s: 0.5 * a,
+        s * np.float32(0.5): 0.5 * a,
+        np.float64(0.5) * s: 0.5 * a,
+        jnp.float32(0.5) * s: 0.5 * a,
+        s / 2: a / 2,
+        s * t: a * b,
+        s + 1: a + 1,
+        1 - s: 1 - a,
+        s - t: a - b,
+        -s: -a,
+        s - plain: a - plain(steps),
+        plain * s: plain(steps) * a,
+        s[4:]: s(steps + 4),
+        s[:]: a,
+    }.items():
+        assert isinstance(made, gradtx.Schedule)
+        np.testing.assert_allclose(made(steps), expected, rtol=1e-6)
+    made = 0.5 * s[4:] + t
+    assert eval(repr(made), {**vars(schedules), "schedules": schedules}) == made
+    assert gradtx.parse(repr(made)) == made
+    tx = gradtx.sgd(0.5 * s)
+    assert tx.replace(learning_rate=s) == gradtx.sgd(s)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda s: s["a"],
+        lambda s: s[3],
+        lambda s: s[:3],
+        lambda s: s[-1:],
+        lambda s: s * "2",
+        lambda s: s - "2",
+        lambda s: "2" - s,
+        lambda s: s / s,
+        lambda s: s + None,
+        lambda s: s * float("nan"),
+        list,
+    ],
+)
+def test_what_is_no_arithmetic_of_schedules_is_refused(wrong):
+    with pytest.raises((TypeError, ValueError)):
+        wrong(linear_schedule(1.0, 3.0, 10))

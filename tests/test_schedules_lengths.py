@@ -129,7 +129,7 @@ def test_a_length_without_an_end(sweep):
 def test_any_length_is_a_value_that_prints(sweep):
     for n in allowed(sweep, [12.5, 41, 2**40]):
         s = sweep.make(n)
-        assert eval(repr(s), {**vars(schedules)}) == s
+        assert eval(repr(s), {**vars(schedules), "schedules": schedules}) == s
         assert gradtx.parse(repr(s)) == s
         for same in (np.float64(n), np.array(n), float(n)):
             assert s == sweep.make(same) or "sgdr" in repr(s)  # kept as they are given

@@ -4,8 +4,7 @@ from typing import Any
 
 from gradtx.core import GradientTransformation, chain
 from gradtx.regularizers import add_decayed_weights, l2, proximal
-from gradtx.schedules.join import multiply_schedules
-from gradtx.schedules.linear import constant_schedule
+from gradtx.schedules.base import constant_schedule, multiply_schedules
 from gradtx.transforms.adan import scale_by_adan
 from gradtx.transforms.scaling import scale_by_schedule
 from gradtx.trees import Mask

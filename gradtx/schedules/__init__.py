@@ -2,7 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from gradtx.schedules.base import Schedule, schedule
+from gradtx.schedules.base import (
+    Schedule,
+    add_schedules as add_schedules,
+    constant_schedule,
+    multiply_schedules,
+    schedule,
+    shift_schedule as shift_schedule,
+)
 from gradtx.schedules.budget import (
     cooldown,
     rex_schedule,
@@ -23,12 +30,10 @@ from gradtx.schedules.half_life import half_life_schedule
 from gradtx.schedules.join import (
     join_schedules,
     linear_warmup,
-    multiply_schedules,
     sgdr_schedule,
     warmup_exponential_decay_schedule,
 )
 from gradtx.schedules.linear import (
-    constant_schedule,
     linear_schedule,
     polynomial_schedule,
     warmup_constant_schedule,

@@ -1,20 +1,35 @@
 """What a schedule is: a function of the step that is a value."""
 
+import functools
 import math
-from collections.abc import Callable
-from typing import Any, ParamSpec
+import operator
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from gradtx.numerics import is_real
-from gradtx.schedules.lengths import progress
-from gradtx.values import Misfit, Value, brief, is_number, recorded, wrong_type
-from gradtx.values.arguments import is_arraylike, is_zero
+from gradtx.schedules.lengths import Steps, plus, progress
+from gradtx.values import (
+    Constant,
+    Function,
+    Misfit,
+    Value,
+    brief,
+    is_number,
+    recorded,
+    wrong_type,
+)
+from gradtx.values.arguments import is_arraylike, is_function, is_zero, some_of
 
 P = ParamSpec("P")
 StepFunction = Callable[[jax.Array], Any]
+Functions = Annotated[
+    Sequence[Callable[[jax.Array], Any]],
+    some_of("a list of functions of the step, one or more", is_function, "Functions"),
+]
 
 
 class Schedule(Value):
@@ -22,9 +37,14 @@ class Schedule(Value):
 
     It prints as the call that made it, compares, hashes and pickles. Given an array of
     steps it returns the array of values, as a plot wants.
+
+    `0.5 * s`, `s / 2`, `s * t`, `s + t`, `s - 0.1` and `-s` are schedules, made with
+    numbers or other functions of the step, and `s[100:]` is s from step 100 on.
     """
 
     of_the_step = True
+    __array_ufunc__ = None  # so that NumPy leaves numbers times a schedule to it
+    __iter__ = None
 
     def __call__(self, count: ArrayLike) -> jax.Array:
         """The value at a step, or at each of an array of steps.
@@ -48,6 +68,49 @@ class Schedule(Value):
             error.is_explained = False  # type: ignore[attr-defined]
             raise error from None
         return jnp.broadcast_to(value, count.shape)
+
+    def __mul__(self, other: Any) -> "Schedule":
+        return _combined(multiply_schedules, self, other)
+
+    def __rmul__(self, other: Any) -> "Schedule":
+        return _combined(multiply_schedules, other, self)
+
+    def __truediv__(self, other: Any) -> "Schedule":
+        return NotImplemented if callable(other) else self * (1 / other)
+
+    def __add__(self, other: Any) -> "Schedule":
+        return _combined(add_schedules, self, other)
+
+    def __radd__(self, other: Any) -> "Schedule":
+        return _combined(add_schedules, other, self)
+
+    def __neg__(self) -> "Schedule":
+        return -1.0 * self
+
+    def __sub__(self, other: Any) -> "Schedule":
+        return _combined(add_schedules, self, _negative(other))
+
+    def __rsub__(self, other: Any) -> "Schedule":
+        return _combined(add_schedules, other, -self)
+
+    def __getitem__(self, steps: slice) -> "Schedule":
+        is_rest = isinstance(steps, slice) and steps.stop is None and steps.step is None
+        if not is_rest:
+            raise TypeError(
+                f"{self}[...] takes the steps from one on, as in schedule[100:]; its "
+                "value at a step is schedule(step)."
+            )
+        return self if steps.start is None else shift_schedule(self, steps.start)
+
+
+def _negative(x: Any) -> Any:
+    return _combined(multiply_schedules, -1.0, x) if callable(x) else -x
+
+
+def _combined(combine: Callable[..., Schedule], *parts: Any) -> Schedule:
+    if not all(callable(x) or is_number(x) or is_arraylike(x) for x in parts):
+        return NotImplemented
+    return combine([x if callable(x) else constant_schedule(x) for x in parts])
 
 
 def schedule(build: Callable[P, StepFunction]) -> Callable[P, Schedule]:
@@ -123,3 +186,76 @@ def geometric(rate: Any, x: jax.Array) -> jax.Array:
     largest = jnp.finfo(exponent.dtype).max
     limit = jnp.nextafter(jnp.log(largest), jnp.zeros_like(largest))
     return jnp.exp(jnp.minimum(exponent, limit))
+
+
+@schedule
+def constant_schedule(value: Constant) -> StepFunction:
+    """The same value at every step.
+
+    Args:
+      value: a number or a scalar array.
+
+    Raises:
+      ValueError, TypeError: if `value` is not a finite number or an array.
+    """
+    return lambda count: number(value)
+
+
+@schedule
+def multiply_schedules(
+    schedules: Functions,
+) -> StepFunction:
+    """The product of schedules, which all count from step 0.
+
+        value = Π schedulesᵢ(t)
+
+    `multiply_schedules([linear_schedule(0.0, 1.0, n), s])` is a warmup under which `s`
+    goes on; under `linear_warmup` it waits.
+
+    Args:
+      schedules: functions of the step, one or more.
+
+    Raises:
+      ValueError, TypeError: if there are none, or one is not a function.
+
+    Equals: PyTorch's ChainedScheduler, if all factors but one are relative.
+    """
+
+    def value(count: jax.Array) -> jax.Array:
+        factors = [at(part, count, "schedules") for part in schedules]
+        return functools.reduce(operator.mul, factors)
+
+    return value
+
+
+@schedule
+def add_schedules(schedules: Functions) -> StepFunction:
+    """The sum of schedules, which all count from step 0.
+
+        value = Σ schedulesᵢ(t)
+
+    Args:
+      schedules: functions of the step, one or more.
+
+    Raises:
+      ValueError, TypeError: if there are none, or one is not a function.
+    """
+
+    def value(count: jax.Array) -> jax.Array:
+        terms = [at(part, count, "schedules") for part in schedules]
+        return functools.reduce(operator.add, terms)
+
+    return value
+
+
+@schedule
+def shift_schedule(schedule: Function, steps: Steps) -> StepFunction:
+    """A schedule from a step on, as for a run that begins where another ended.
+
+        value = schedule(t + steps)
+
+    Args:
+      schedule: a function of the step.
+      steps: how many of its first steps are left out, >= 0.
+    """
+    return lambda count: at(schedule, plus(count, steps), "schedule")

@@ -1,15 +1,13 @@
 """Schedules made of schedules."""
 
-import functools
 import math
-import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from gradtx.schedules.base import StepFunction, at, number, ramp, schedule
+from gradtx.schedules.base import Functions, StepFunction, at, number, ramp, schedule
 from gradtx.schedules.cosine import warmup_cosine_decay_schedule
 from gradtx.schedules.decay import exponential_decay
 from gradtx.schedules.lengths import LENGTH, Steps, capped, plus, reached, since
@@ -22,7 +20,7 @@ from gradtx.values import (
     is_number,
     refuse,
 )
-from gradtx.values.arguments import LAST_STEP, is_function, some_of
+from gradtx.values.arguments import LAST_STEP, some_of
 
 
 def _ascending(value: Any) -> list[Any]:
@@ -39,10 +37,6 @@ def _keywords(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-Functions = Annotated[
-    Sequence[Callable[[jax.Array], Any]],
-    some_of("a list of functions of the step, one or more", is_function, "Functions"),
-]
 Boundaries = Annotated[
     Sequence[Any],
     Allowed(
@@ -89,33 +83,6 @@ def join_schedules(schedules: Functions, boundaries: Boundaries) -> StepFunction
         for boundary, own in zip(boundaries, others, strict=True):
             now = jnp.where(reached(count, boundary), own, now)
         return now
-
-    return value
-
-
-@schedule
-def multiply_schedules(
-    schedules: Functions,
-) -> StepFunction:
-    """The product of schedules, which all count from step 0.
-
-        value = Π schedulesᵢ(t)
-
-    `multiply_schedules([linear_schedule(0.0, 1.0, n), s])` is a warmup under which `s`
-    goes on; under `linear_warmup` it waits.
-
-    Args:
-      schedules: functions of the step, one or more.
-
-    Raises:
-      ValueError, TypeError: if there are none, or one is not a function.
-
-    Equals: PyTorch's ChainedScheduler, if all factors but one are relative.
-    """
-
-    def value(count: jax.Array) -> jax.Array:
-        factors = [at(part, count, "schedules") for part in schedules]
-        return functools.reduce(operator.mul, factors)
 
     return value
 

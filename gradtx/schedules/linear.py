@@ -9,19 +9,6 @@ from gradtx.values import Constant, PositiveConstant
 
 
 @schedule
-def constant_schedule(value: Constant) -> StepFunction:
-    """The same value at every step.
-
-    Args:
-      value: a number or a scalar array.
-
-    Raises:
-      ValueError, TypeError: if `value` is not a finite number or an array.
-    """
-    return lambda count: number(value)
-
-
-@schedule
 def linear_schedule(
     init_value: Constant,
     end_value: Constant,

@@ -22,6 +22,7 @@ ROOMS = (
     "merges",
     "optimizers",
     "projections",
+    "schedules",
     "second_moment",
     "transforms",
     "wrappers",
