@@ -6,7 +6,6 @@ a test that holds in gradtx and fails in Optax. `NOT_YET` are names that gradtx 
 """
 
 import pickle
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -825,18 +824,6 @@ def a_count_that_is_no_number(lib):
 def a_type_that_is_none(lib):
     with pytest.raises(TypeError, match="interpolate_type"):
         lib.piecewise_interpolate_schedule(None, 1.0, {5: 0.5})
-
-
-@differs(
-    "otherwise",
-    "optimistic_adam",
-    "warns that it is given up for `optimistic_adam_v2`",
-    "is there with its arguments, and does not warn",
-)
-def the_first_optimistic_adam(lib):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        lib.optimistic_adam(0.1)
 
 
 @differs(

@@ -52,6 +52,15 @@ def test_arguments_are_those_of_optax(name):
         assert kind is inspect.Parameter.KEYWORD_ONLY
 
 
+@pytest.mark.parametrize("library", [gradtx, optax])
+def test_the_first_optimistic_adam_warns(library):
+    with pytest.warns(
+        DeprecationWarning, match="use `optimistic_adam_v2` instead"
+    ) as w:
+        library.optimistic_adam(0.1)
+    assert library is optax or w[0].filename == __file__
+
+
 def test_rprop_steps_at_once_and_waits_after_a_change_of_sign():
     us = steps(gradtx.rprop(0.1), [1.0, 1.0, -1.0, -1.0, -1.0])
     np.testing.assert_allclose(us, [-0.1, -0.12, 0.0, 0.06, 0.072], rtol=1e-6)

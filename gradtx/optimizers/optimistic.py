@@ -1,5 +1,7 @@
 """Optimistic gradient descent and Adam."""
 
+import warnings
+
 from gradtx.core import GradientTransformation, chain
 from gradtx.transforms.adam import scale_by_adam
 from gradtx.transforms.optimistic import scale_by_optimistic_gradient
@@ -43,8 +45,9 @@ def optimistic_adam(
 ) -> GradientTransformation:
     """Optimistic Adam in its first form: W ← W − (α u_t + β (u_t − u_{t−1})).
 
-    u is Adam's step, with Nesterov's look-ahead by default. `optimistic_adam_v2`, where
-    the learning rate stands in front of the whole, is to be preferred.
+    u is Adam's step, with Nesterov's look-ahead by default. It warns, as Optax's does,
+    that `optimistic_adam_v2` is to be preferred, where the learning rate stands in
+    front of the whole.
 
     Args:
       learning_rate: α >= 0.
@@ -57,6 +60,12 @@ def optimistic_adam(
     References:
       Daskalakis et al., 2017, arXiv:1711.00141.
     """
+    warnings.warn(
+        "optimistic_adam: use `optimistic_adam_v2` instead, whose learning rate stands "
+        "in front of the whole.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
     optimism = learning_rate if optimism is None else optimism
     return chain(
         scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
