@@ -59,6 +59,20 @@ ROWS = [
     Row(
         gradtx.outer, parts=(gradtx.adam(0.1), 2, gradtx.scale(-0.5)), needs_params=True
     ),
+    Row(
+        gradtx.accumulate,
+        parts=(
+            gradtx.schedule_free(
+                gradtx.partition(
+                    {True: gradtx.adam(0.1, b1=0.0), False: gradtx.sgd(0.1)},
+                    gradtx.matrices,
+                ),
+                0.1,
+            ),
+            1,
+        ),
+        needs_params=True,
+    ),
     OnPairs(
         gradtx.lookahead,
         {"slow_step_size": 0.5},
