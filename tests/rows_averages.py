@@ -44,9 +44,8 @@ ROWS = [
     Row(primal_average, {"decay": 0.9}, {"b1": 0.8}, needs_params=True),
     Row(
         gradtx.schedule_free,
-        {"weight_lr_power": 2.0},
-        {"b1": 0.9, **LR},  # asked at 1, 2, ..., as Optax does
-        (gradtx.adam(0.1),),
+        other=LR,  # asked at 1, 2, ..., as Optax does
+        parts=(gradtx.adam(0.1),),
         needs_params=True,
     ),
     Row(gradtx.schedule_free_sgd, {}, {"warmup_steps": 2}, needs_params=True),
