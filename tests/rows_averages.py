@@ -44,9 +44,8 @@ ROWS = [
     Row(primal_average, {"decay": 0.9}, {"b1": 0.8}, needs_params=True),
     Row(
         gradtx.schedule_free,
-        {"weight_lr_power": 2.0},
-        {"b1": 0.9, **LR},  # asked at 1, 2, ..., as Optax does
-        (gradtx.adam(0.1),),
+        other=LR,  # asked at 1, 2, ..., as Optax does
+        parts=(gradtx.adam(0.1),),
         needs_params=True,
     ),
     Row(gradtx.schedule_free_sgd, {}, {"warmup_steps": 2}, needs_params=True),
@@ -58,6 +57,20 @@ ROWS = [
     ),
     Row(
         gradtx.outer, parts=(gradtx.adam(0.1), 2, gradtx.scale(-0.5)), needs_params=True
+    ),
+    Row(
+        gradtx.accumulate,
+        parts=(
+            gradtx.schedule_free(
+                gradtx.partition(
+                    {True: gradtx.adam(0.1, b1=0.0), False: gradtx.sgd(0.1)},
+                    gradtx.matrices,
+                ),
+                0.1,
+            ),
+            1,
+        ),
+        needs_params=True,
     ),
     OnPairs(
         gradtx.lookahead,

@@ -1,12 +1,25 @@
 """A look-ahead by a fixed length along the last step: MSAM."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
-from gradtx.core import ZERO, Count, Mean, Pair, Scalar, slots, transformation, treewise
-from gradtx.numerics import divide
+from gradtx.core import (
+    ZERO,
+    Count,
+    Mean,
+    Pair,
+    Params,
+    Scalar,
+    Updates,
+    entrywise,
+    slots,
+    transformation,
+    treewise,
+    wrapper,
+)
+from gradtx.core.roles import scalar_like
+from gradtx.numerics import as_array, divide
 from gradtx.numerics.norms import global_norm
 from gradtx.values import NonNegative
 
@@ -14,7 +27,17 @@ from gradtx.values import NonNegative
 class MomentumSamState(NamedTuple):
     count: Count = ZERO
     velocity: Mean = None  # the last step
-    rho: Scalar = None  # how far the parameters look ahead along it
+    ahead: Scalar = None  # how many such steps the parameters are ahead
+
+
+class _LengthState(NamedTuple):
+    count: Count
+    ahead: Scalar
+
+
+class _VelocityState(NamedTuple):
+    count: Count
+    velocity: Mean
 
 
 @transformation
@@ -37,20 +60,47 @@ def momentum_sam(rho: NonNegative = 0.3) -> Pair:
       Becker et al., 2024, arXiv:2401.12033.
     """
 
-    def update(us, s, *, rho):
-        before, after = ahead(s.velocity, s.rho), ahead(us, rho)
-        out = jax.tree.map(lambda u, a, b: u + (a - b), us, after, before)
-        return out, s._replace(velocity=us, rho=jnp.asarray(rho, s.rho.dtype))
+    def measure(us, s, *, rho):
+        ahead = divide(rho, global_norm(us))
+        # Of the least steps the quotient is infinite, and they are not.
+        ahead = jnp.minimum(ahead, jnp.finfo(ahead.dtype).max)
+        return us, s._replace(ahead=ahead)
 
-    def evaluate(ps, s):
-        return jax.tree.map(lambda p, a: p - a, ps, ahead(s.velocity, s.rho)), s
+    def move(u, s, *, before, after):
+        before, after = (x.astype(u.real.dtype) for x in (before, after))
+        return u + (after * u - before * s.velocity), s._replace(velocity=u)
 
-    first = slots(MomentumSamState)
-    pair = treewise(first, update, arrangement_free=True)
-    return pair.evaluated(treewise(first, evaluate, arrangement_free=True))
+    def go_back(p, s, *, before):
+        return p - before.astype(p.real.dtype) * s.velocity, s
 
+    measuring = treewise(slots(_LengthState), measure, arrangement_free=True)
+    first, words = slots(_VelocityState), ["before", "after"]
+    moving = entrywise(first, move, extra_args=words)
+    back = entrywise(first, go_back, extra_args=words)
 
-def ahead(step: Any, rho: Any) -> Any:
-    """ρ v / ‖v‖, and 0 where v is 0."""
-    norm = global_norm(step)
-    return jax.tree.map(lambda v: divide(rho * v, norm.astype(v.dtype)), step)
+    def init(params: Params) -> MomentumSamState:
+        count, velocity = moving.init(params)
+        return MomentumSamState(count, velocity, scalar_like(velocity))
+
+    def update(
+        updates: Updates, state: MomentumSamState, params: Params = None
+    ) -> tuple[Updates, MomentumSamState]:
+        count, velocity, before = state
+        before = as_array(before)
+        _, length = measuring.update(updates, _LengthState(count, before))
+        kept, after = _VelocityState(count, velocity), length.ahead
+        out, kept = moving.update(updates, kept, params, before=before, after=after)
+        return out, MomentumSamState(kept.count, kept.velocity, after)
+
+    def evaluation(state: MomentumSamState, params: Params) -> Params:
+        kept = _VelocityState(state.count, state.velocity)
+        return back.update(params, kept, before=as_array(state.ahead))[0]
+
+    return wrapper(
+        MomentumSamState,
+        init,
+        update,
+        [],
+        scope=measuring.scope | moving.scope,
+        evaluation=evaluation,
+    )

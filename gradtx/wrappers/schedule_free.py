@@ -19,6 +19,7 @@ from gradtx.core import (
 from gradtx.core.precision import all_wide_enough
 from gradtx.transforms.primal_average import Share, average_of
 from gradtx.transforms.schedule_free import ScheduleFreeAverageState, averaged
+from gradtx.trees.flat import map_matched
 from gradtx.values import DType, LearningRate, NonNegative, naming, wrong_type
 
 
@@ -115,4 +116,5 @@ def schedule_free_eval_params(state: OptState, params: Params) -> Params:
                 f"state is a {type(state).__name__}; expected a ScheduleFreeState. "
                 "Where that is inside, use evaluation_params(tx, state, params)."
             )
+        map_matched(lambda p, z: z, ("params", "state.z"), params, state.z)
         return average_of(state, params)
