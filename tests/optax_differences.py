@@ -18,11 +18,7 @@ import test_pains as pains
 # By part: the names that are missing, wherever Optax has them.
 NOT_YET = {
     "matrix methods": [
-        "GaLoreDimensionNumbers",
-        "GaLoreState",
         "MuonState",
-        "galore",
-        "scale_by_galore",
     ],
     "averages": [
         "LookaheadParams",

@@ -1,6 +1,6 @@
 """Adam: the mean gradient over its root mean square."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from gradtx.core import (
     ZERO,
@@ -81,7 +81,7 @@ def scale_by_adam(
 
     init = slots(ScaleByAdamState, mu=mu_dtype, nu=estimator)
     lift = leafwise if estimator.is_shared else entrywise
-    weights = dict.fromkeys(("c1", "c2", "c1_next"), 1.0)
+    weights: dict[str, Any] = dict.fromkeys(("c1", "c2", "c1_next"), 1.0)
     if debias:
         ahead = 1 if look_ahead == "optax" else 0
         weights = {
