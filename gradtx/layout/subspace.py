@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from gradtx.core.roles import Role
 from gradtx.layout.views import Coordinates, view
 from gradtx.numerics import wide_dtype
+from gradtx.numerics.polar import is_longer
 from gradtx.numerics.products import adjoint, product
 from gradtx.values import PositiveConstant, Steps
 from gradtx.values.arguments import one_of
@@ -59,15 +60,21 @@ def subspace(
     """
 
     def of_rows(shape: tuple[int, ...]) -> bool:
-        m, n = shape[-2:]
-        return bool(m < n if side == "shorter" else m >= n)
+        m, n = shape
+        return is_longer(n, m) if side == "shorter" else not is_longer(n, m)
+
+    def width(shape: tuple[int, ...]) -> int:
+        r = rank
+        for size in shape:
+            r = size if is_longer(r, size) else r
+        return r
 
     def plane(p: jax.Array, shape: tuple[int, ...]) -> Plane:
-        p = p[:, : min(rank, *shape)]
+        p = p[:, : width(shape)]
         return Plane(p, ()) if of_rows(shape) else Plane((), p)
 
     def shape(m: int, n: int) -> tuple[int, int]:
-        r = min(rank, m, n)
+        r = width((m, n))
         return (r, n) if of_rows((m, n)) else (m, r)
 
     def init(x: jax.Array) -> tuple[Any, Any]:

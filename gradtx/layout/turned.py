@@ -77,18 +77,21 @@ def learned(learn: Any, leaf: Matrices, factor: Any, g: jax.Array) -> Any:
 
 
 @_static
-def into(turn: Coordinates, leaf: Matrices, basis: Any, x: jax.Array) -> Any:
+def into(
+    turn: Coordinates, leaf: Matrices, basis: Any, x: jax.Array, like: jax.Array
+) -> Any:
     pairs = zip(basis, apart(leaf, x), strict=True)
     parts = [vmapped(turn.into, leaf)(*pair) for pair in pairs]
-    return _together_there(turn, leaf, x, parts)
+    return _together_there(turn, leaf, like, parts)
 
 
 @_static
-def back(turn: Coordinates, leaf: Matrices, basis: Any, x: Any) -> jax.Array:
+def back(
+    turn: Coordinates, leaf: Matrices, basis: Any, x: Any, like: jax.Array
+) -> jax.Array:
     pairs = zip(basis, _apart_there(turn, leaf, x), strict=True)
     parts = [vmapped(turn.back, leaf)(*pair) for pair in pairs]
-    whole = leaf.together(parts)
-    return placed_as(x, whole) if turn.shape is None else whole
+    return placed_as(like, leaf.together(parts))
 
 
 def refreshed(

@@ -23,9 +23,9 @@ from gradtx.layout.subspace import subspace
 from gradtx.regularizers import add_decayed_weights
 from gradtx.transforms.adam import scale_by_adam
 from gradtx.transforms.scaling import scale_by_schedule
-from gradtx.trees import Mask, flatten
+from gradtx.trees import Mask, flatten, keystr
 from gradtx.trees.boxes import entries
-from gradtx.trees.checks import arrays
+from gradtx.trees.checks import check_leaves
 from gradtx.trees.matrix_axes import Axes, AxesSelector, array_shape
 from gradtx.trees.select import required_arguments
 from gradtx.values import (
@@ -93,10 +93,12 @@ def scale_by_galore(
 
     @functools.lru_cache(maxsize=64)
     def blank(structure: Any, types: tuple[Any, ...]) -> Any:
-        """What the state has no arrays of, and the structure of the bases."""
-        like = [jax.ShapeDtypeStruct(*kind) for kind in types]
-        made = pair.init(structure.unflatten(like))
-        return made.factors, jax.tree.structure(made.bases)
+        """What the state has no arrays of, and how the bases of each leaf are held."""
+        kinds = [jax.ShapeDtypeStruct(*kind) for kind in types]
+        like = structure.unflatten(kinds)
+        made, flat = pair.init(like), flatten(like)
+        bases = entries(flat, made.bases, "params", "state.bases")
+        return made.factors, list(map(jax.tree.structure, bases))
 
     def held(params: Params, state: ConjugateState) -> GaLoreState:
         flat = flatten(params)
@@ -113,17 +115,20 @@ def scale_by_galore(
     def update(
         updates: Updates, state: GaLoreState, params: Params = None, **extra: Any
     ) -> tuple[Updates, GaLoreState]:
-        there = jax.tree.leaves(arrays(updates))
-        types = tuple((x.shape, x.dtype) for x in there)
-        factors, structure = blank(jax.tree.structure(updates), types)
-        projectors = jax.tree.leaves(state.projector)
-        if len(projectors) != structure.num_leaves:
-            raise Misfit(
-                f"the state has {len(projectors)} projectors; expected "
-                f"{structure.num_leaves}, as init(params) returns."
-            )
-        bases, inner = structure.unflatten(projectors), state.base_optimizer_state
-        given = ConjugateState(state.count, factors, bases, inner)
+        flat = check_leaves("updates", updates)
+        types = tuple((x.shape, x.dtype) for x in flat.leaves if x is not None)
+        factors, structures = blank(jax.tree.structure(updates), types)
+        bases = entries(flat, state.projector, "updates", "state.projector")
+        for i, (g, structure) in enumerate(zip(flat.leaves, structures, strict=True)):
+            found = jax.tree.leaves(bases[i])
+            if g is not None and len(found) != structure.num_leaves:
+                raise Misfit(
+                    f"updates{keystr(flat.paths[i])} has shape {g.shape}, which is not "
+                    "that of the leaf whose projector is in the state."
+                )
+            bases[i] = bases[i] if g is None else structure.unflatten(found)
+        inner = state.base_optimizer_state
+        given = ConjugateState(state.count, factors, flat.unflatten(bases), inner)
         out, new = pair.update(updates, given, params, **extra)
         return out, held(updates, new)
 

@@ -180,10 +180,11 @@ def conjugate(
             return _put_back(slots, structure, inner_state, flat, found)
 
         def moved(f: Any, xs: Sequence[Any]) -> PyTree:
+            found = zip(leaves, bases, xs, flat.leaves, strict=True)
             return flat.unflatten(
                 [
-                    x if leaf is None or x is None else f(turn, leaf, basis, x)
-                    for leaf, basis, x in zip(leaves, bases, xs, strict=True)
+                    x if leaf is None or x is None else f(turn, leaf, basis, x, like)
+                    for leaf, basis, x, like in found
                 ]
             )
 
