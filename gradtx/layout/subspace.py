@@ -64,6 +64,7 @@ def subspace(
         return is_longer(n, m) if side == "shorter" else not is_longer(n, m)
 
     def width(shape: tuple[int, ...]) -> int:
+        # Not min(), which cannot compare sizes that are symbolic.
         r = rank
         for size in shape:
             r = size if is_longer(r, size) else r
@@ -110,6 +111,7 @@ def subspace(
         )
         return product(rows, x) if _is_there(rows) else product(x, adjoint(columns))
 
+    # What stays as it is may be anything, but not a place among the parameters.
     stays = {*Role} - {Role.POINT, Role.FACTOR, Role.BASIS}
     turns = {Role.MEAN, Role.SQUARE}
     return Coordinates(

@@ -112,6 +112,7 @@ def refreshed(
     def again() -> Any:
         return _again(turn, (leaf, roles), factor, basis, slots)
 
+    # One branch for the leaf, outside of `vmap`, which would compute both for all.
     def anew() -> Any:
         return either(count == 0, begun, again)
 
@@ -140,6 +141,7 @@ def _again(
         carry = vmapped(functools.partial(turn.carry, role), leaf)
         pairs = zip(made, _apart_there(turn, leaf, x), strict=True)
         parts = [carry(change, y) for (_, change), y in pairs]
+        # A slot stays in the dtype that it is kept in, which may be half precision.
         dtype = jax.tree.leaves(x)[0].dtype
         parts = [y.astype(dtype) for y in parts]
         news.append(_together_there(turn, leaf, x, parts))

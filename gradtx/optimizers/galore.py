@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 
 from gradtx.core import (
+    ZERO,
     Count,
     GradientTransformation,
     OptState,
@@ -47,9 +48,9 @@ class GaLoreDimensionNumbers(NamedTuple):
 
 
 class GaLoreState(NamedTuple):
-    count: Count  # updates so far
-    base_optimizer_state: OptState  # in the subspace
-    projector: Basis  # of each leaf that has one
+    count: Count = ZERO
+    base_optimizer_state: OptState = None  # in the subspace
+    projector: Basis = None  # of each leaf that has one
 
 
 @transformation
