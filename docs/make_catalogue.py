@@ -43,6 +43,7 @@ GIVEN = {
     "axis_names": "data",
     "decay": 0.9,
     "eta": 0.1,
+    "fast_optimizer": ADAM,
     "every": 4,
     "f": lambda updates, params: updates,
     "freeze_mask": gradtx.vectors,
@@ -69,6 +70,8 @@ GIVEN = {
     "rules": [("*", 0.5)],
     "seed": 0,
     "selector": gradtx.matrices,
+    "slow_step_size": 0.5,
+    "sync_period": 5,
     "should_skip_update_fn": gradtx.skip_not_finite,
     "should_transform_fn": lambda step: step >= 1,
     "step_size": 0.1,
@@ -127,6 +130,12 @@ def example(factory: Any) -> Any:
     return factory(*REPEATED.get(factory.__name__, ()), **named)
 
 
+def in_its_form(tx: Any, params: Any) -> Any:
+    """The parameters as a transformation takes them."""
+    paired = tx.factory is gradtx.lookahead
+    return gradtx.LookaheadParams(params, params) if paired else params
+
+
 def needs(tx: Any) -> list[str]:
     """What `update` asks for beside updates and state, as its errors name it."""
     found: list[str] = []
@@ -136,7 +145,8 @@ def needs(tx: Any) -> list[str]:
             words = {name: ASKED[name] for name in found if name != "params"}
             aggregates = isinstance(tx, gradtx.aggregation.Aggregator)
             g = jax.tree.map(lambda x: x[None], p) if aggregates else p
-            return tx.update(g, tx.init(p), p if "params" in found else None, **words)
+            at = in_its_form(tx, p)
+            return tx.update(g, tx.init(at), at if "params" in found else None, **words)
 
         try:
             jax.eval_shape(step, SMALL)
@@ -165,7 +175,7 @@ def transformations(names: Iterable[str]) -> list[str]:
         if not makes_transformations(factory) or factory.__name__ != name:
             continue
         tx, doc = example(factory), inspect.getdoc(factory)
-        described = gradtx.describe(tx, LAYER)
+        described = gradtx.describe(tx, in_its_form(tx, LAYER))
         cells = [
             f"`{name}`",
             summary(doc),

@@ -33,6 +33,8 @@ from gradtx.optimizers import (
     prodigy,
     scale_by_galore,
     scale_by_muon,
+    schedule_free_adamw,
+    schedule_free_sgd,
     simplified_ademamix,
     sophia,
 )
@@ -55,7 +57,14 @@ from gradtx.transforms import (
     scale_by_simplified_ademamix,
 )
 from gradtx.trees.matrix_axes import MuonDimensionNumbers
-from gradtx.wrappers import MechanicState, SophiaState, mechanize
+from gradtx.wrappers import (
+    MechanicState,
+    ScheduleFreeState,
+    SophiaState,
+    mechanize,
+    schedule_free,
+    schedule_free_eval_params,
+)
 
 __all__ = [
     "COCOBState",
@@ -76,6 +85,7 @@ __all__ = [
     "ReduceLROnPlateauState",
     "ScaleByAdemamixState",
     "ScaleBySimplifiedAdEMAMixState",
+    "ScheduleFreeState",
     "SophiaState",
     "SplitRealAndImaginaryState",
     "acprop",
@@ -105,6 +115,10 @@ __all__ = [
     "scale_by_madgrad",
     "scale_by_muon",
     "scale_by_simplified_ademamix",
+    "schedule_free",
+    "schedule_free_adamw",
+    "schedule_free_eval_params",
+    "schedule_free_sgd",
     "simplified_ademamix",
     "sophia",
     "split_real_and_imaginary",

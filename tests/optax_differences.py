@@ -21,16 +21,8 @@ NOT_YET = {
         "MuonState",
     ],
     "averages": [
-        "LookaheadParams",
-        "LookaheadState",
         "SAMState",
-        "ScheduleFreeState",
-        "lookahead",
         "sam",
-        "schedule_free",
-        "schedule_free_adamw",
-        "schedule_free_eval_params",
-        "schedule_free_sgd",
     ],
 }
 MISSING = {name for part in NOT_YET.values() for name in part}
@@ -148,6 +140,18 @@ ZEROS = {"w": jnp.zeros(2)}
 
 
 # What is refused.
+
+
+@differs(
+    "refused",
+    "lookahead",
+    "`init` takes plain parameters, warns in a log, and `update` fails",
+    "TypeError, which says what is expected",
+    "`LookaheadParams.init_synced(params)`, or `outer(fast, k, sgd(α))` on plain ones",
+)
+def lookahead_of_plain_parameters(lib):
+    with pytest.raises(TypeError, match="LookaheadParams"):
+        lib.lookahead(lib.sgd(0.1), 5, 0.5).init(ONES)
 
 
 @differs(
@@ -560,7 +564,43 @@ def what_belongs_to_a_mean_of_rows(lib):
     assert all(len(spec) <= x.ndim for x, spec in pairs)
 
 
+@differs(
+    "right",
+    "contrib.schedule_free_sgd",
+    "with warmup_steps=0 the learning rate stays 0; so of `schedule_free_adamw`",
+    "no warm-up",
+)
+def a_warm_up_of_no_steps(lib):
+    u, _ = one_step(lib.contrib.schedule_free_sgd(0.5, 0), ONES)
+    np.testing.assert_allclose(u["w"], -0.5)
+
+
+@differs(
+    "right",
+    "contrib.schedule_free",
+    "z has the parameters' type: of bfloat16, small steps of the base are lost",
+    "float32 at least",
+    "`state_dtype=jnp.bfloat16`",
+)
+def small_steps_in_bfloat16(lib):
+    p = {"w": jnp.ones(2, jnp.bfloat16)}
+    _, state = one_step(lib.contrib.schedule_free_sgd(1e-3), p)
+    np.testing.assert_allclose(state.z["w"], 0.999, rtol=1e-6)
+
+
 # What is right here: values, states, trees, accumulation.
+
+
+@differs(
+    "right",
+    "LookaheadParams",
+    "the two trees of `init_synced` share their buffers and cannot be donated",
+    "each has its own",
+)
+def a_pair_that_is_donated(lib):
+    p = lib.LookaheadParams.init_synced({"w": jnp.ones(2)})
+    double = jax.jit(lambda p: jax.tree.map(lambda x: 2 * x, p), donate_argnums=0)
+    np.testing.assert_array_equal(double(p).slow["w"], 2.0)
 
 
 @differs("right", "adam", "cannot be pickled", "an equal value comes back")

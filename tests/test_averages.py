@@ -1,15 +1,30 @@
 """Averages and look-aheads: against NumPy in float64, and the point to evaluate."""
 
 import functools
+import json
+import pathlib
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from catalogue import ROWS
 
 import gradtx
-from gradtx.transforms import ema_nesterov
+from gradtx.transforms import (
+    ema_nesterov,
+    momentum_sam,
+    primal_average,
+    schedule_free_average,
+)
 
+REFERENCE = pathlib.Path(__file__).parent / "reference"
+sys.path.insert(0, str(REFERENCE))
+import problem  # noqa: E402
+
+EMA = gradtx.average_params(decay=0.9)
+BASE = gradtx.sgd(0.1)
 STEPS = 12
 START = np.array([-1.0, -0.2, 0.4, 1.5])
 
@@ -36,6 +51,19 @@ def points(tx, steps=STEPS):
         trained.append(p["w"])
         evaluated.append(at["w"])
     return np.stack(trained), np.stack(evaluated)
+
+
+def tree(dtype=jnp.float32):
+    return {"a": jnp.arange(3.0, dtype=dtype), "b": {"c": jnp.ones((2, 2), dtype)}}
+
+
+def after(tx, p, steps=3):
+    """The state and the parameters after some steps."""
+    state, update = tx.init(p), jax.jit(tx.update)
+    for _ in range(steps):
+        u, state = update(jax.tree.map(jnp.cos, p), state, p)
+        p = gradtx.apply_updates(p, u)
+    return state, p
 
 
 def close(a, b, atol=2e-15):
@@ -137,24 +165,272 @@ def test_a_mean_of_many_weights_keeps_its_digits():
     np.testing.assert_allclose(state.average["w"], 1e-6, rtol=1e-6)
 
 
-# The point to evaluate, wherever what speaks for it is.
-
-EMA = gradtx.average_params(decay=0.9)
-BASE = gradtx.sgd(0.1)
+# Schedule-Free and primal averaging.
 
 
-def tree(dtype=jnp.float32):
-    return {"a": jnp.arange(3.0, dtype=dtype), "b": {"c": jnp.ones((2, 2), dtype)}}
+def warm(rate, steps):
+    """The authors' warm-up: from rate / steps at the first update."""
+    return gradtx.warmup_constant_schedule(rate / steps, rate, steps - 1)
 
 
-def after(tx, p, steps=3):
-    """The state and the parameters after some steps."""
-    state, update = tx.init(p), jax.jit(tx.update)
-    for _ in range(steps):
-        u, state = update(jax.tree.map(jnp.cos, p), state, p)
+def free(rate, *before, **arguments):
+    links = [*before, gradtx.scale_by_learning_rate(rate)]
+    return gradtx.chain(*links, schedule_free_average(rate, **arguments))
+
+
+def adam(b2):
+    return gradtx.scale_by_rms(b2, 1e-8, eps_in_sqrt=False, bias_correction=True)
+
+
+DECAY = gradtx.add_decayed_weights(0.1)
+AS_RECORDED = {
+    "sgd": free(0.1),
+    "sgd_warm": free(warm(0.1, 20), DECAY),
+    "sgd_power": free(0.1, b1=0.8, weight_power=1.0),
+    "adamw": free(0.05, adam(0.999)),
+    "adamw_warm": free(warm(0.05, 20), adam(0.99), DECAY, b1=0.95),
+    "adamw_power": free(
+        warm(0.05, 20), adam(0.999), weight_lr_power=1.0, weight_power=0.5
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AS_RECORDED)
+def test_schedule_free_equals_the_authors_package(name, x64):
+    tx, recorded = (
+        AS_RECORDED[name],
+        json.loads((REFERENCE / "schedule_free.json").read_text()),
+    )
+    p = {"w": jnp.asarray(problem.start())}
+    state, found = tx.init(p), ([], [])
+    for i in range(problem.GRADIENT_STEPS):
+        g = {"w": jnp.asarray(problem.gradient(np.asarray(p["w"]), i))}
+        p, state, at = step(tx, g, state, p)
+        if i + 1 in problem.RECORDED_STEPS:
+            found[0].append(p["w"])
+            found[1].append(at["w"])
+    for ours, theirs in zip(found, recorded["runs"][name]["points"], strict=True):
+        np.testing.assert_allclose(np.stack(ours), np.array(theirs), 1e-12, 1e-14)
+
+
+def test_primal_averaging_is_three_sequences(x64):
+    """Adam's step without its mean, and decay of the iterates."""
+    b2, rate, decay, mu_x, mu_y = 0.9, 0.1, 0.2, 0.8, 0.7
+    tx = gradtx.chain(
+        adam(b2),
+        gradtx.scale(-rate),
+        primal_average(mu_x, mu_y, weight_decay=rate * decay),
+    )
+    trained, evaluated = points(tx)
+    x = z = START
+    square, ys, xs = 0.0, [START], [START]
+    for t in range(1, STEPS + 1):
+        g = gradient(ys[-1])
+        square = b2 * square + (1 - b2) * g**2
+        z = z - rate * (g / (np.sqrt(square / (1 - b2**t)) + 1e-8) + decay * z)
+        x = mu_x * x + (1 - mu_x) * z
+        ys.append(mu_y * x + (1 - mu_y) * z)
+        xs.append(x)
+    close(trained, np.stack(ys))
+    close(evaluated, np.stack(xs))
+
+
+def test_the_share_of_the_average_may_change(x64):
+    """The average is found with the share that the parameters were made with."""
+    tx = gradtx.chain(BASE, primal_average(0.8, lambda t: 0.5 + 0.03 * t.astype(float)))
+    trained, evaluated = points(tx)
+    x = z = y = START
+    for t in range(1, STEPS + 1):
+        z = z - 0.1 * gradient(y)
+        x = 0.8 * x + 0.2 * z
+        share = 0.5 + 0.03 * t
+        y = share * x + (1 - share) * z
+        close(trained[t], y)
+        close(evaluated[t], x)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        ema_nesterov(0.9, 0.0),
+        primal_average(0.0),
+        momentum_sam(0.0),
+        gradtx.average_params(),
+        gradtx.average_params(decay=0.9, blend=0.0),
+    ],
+    ids=str,
+)
+def test_trivial_coefficients_give_the_base(link, x64):
+    base, _ = points(BASE)
+    trained, evaluated = points(gradtx.chain(BASE, link))
+    close(trained, base)
+    if "average_params()" not in str(link):
+        close(evaluated, base)
+
+
+def test_the_mean_of_the_iterates_with_the_whole_share_is_their_mean(x64):
+    """β = 1: gradients are taken at the average."""
+    trained, evaluated = points(gradtx.chain(BASE, schedule_free_average(b1=1.0)))
+    x, zs = START, [START]
+    for t in range(STEPS):
+        zs.append(zs[-1] - 0.1 * gradient(x))
+        x = np.mean(zs[1:], axis=0)
+        close(trained[t + 1], x)
+    close(trained, evaluated)
+
+
+def test_a_learning_rate_of_zero_moves_nothing():
+    tx, p = gradtx.schedule_free(gradtx.sgd(0.0), 0.0), tree()
+    state, p = after(tx, p)
+    assert state.weight_sum == 0
+    jax.tree.map(np.testing.assert_array_equal, p, tree())
+    at = gradtx.schedule_free_eval_params(state, p)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), at, p)
+
+
+SAME = {
+    "sgd": lambda lib: lib.contrib.schedule_free_sgd(0.3),
+    "sgd, warm": lambda lib: lib.contrib.schedule_free_sgd(0.3, 5, weight_decay=0.1),
+    "adamw": lambda lib: lib.contrib.schedule_free_adamw(0.1, 5, weight_decay=0.1),
+    "any": lambda lib: lib.contrib.schedule_free(
+        lib.rmsprop(0.1),
+        lib.linear_schedule(0.2, 0.1, 5),
+        b1=0.8,
+        weight_lr_power=1.5,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_schedule_free_equals_optax(name, x64, lenient):
+    optax = pytest.importorskip("optax")
+    ours, theirs = SAME[name](gradtx), SAME[name](optax)
+    p = q = {"w": jnp.asarray(START)}
+    state, other = ours.init(p), theirs.init(q)
+    assert state._fields == other._fields
+    update = jax.jit(theirs.update)
+    exact = 1e-14 if name == "sgd" else 1e-7  # Optax's schedules are of float32
+    for _ in range(STEPS):
+        p, state, at = step(ours, jax.tree.map(jnp.sin, p), state, p)
+        u, other = update(jax.tree.map(jnp.sin, q), other, q)
+        q = optax.apply_updates(q, u)
+        there = optax.contrib.schedule_free_eval_params(other, q)
+        for a, b in ((p, q), (at, there)):
+            np.testing.assert_allclose(a["w"], b["w"], atol=exact, rtol=exact)
+    assert state.step_count == other.step_count
+    np.testing.assert_allclose(state.weight_sum, other.weight_sum, rtol=exact)
+    loaded = gradtx.from_optax_state(ours, q, other)
+    again = gradtx.schedule_free_eval_params(loaded, q)
+    np.testing.assert_allclose(again["w"], there["w"], atol=1e-15)
+
+
+def test_the_eval_params_of_a_chain_are_asked_elsewhere():
+    tx = gradtx.chain(gradtx.clip(1.0), gradtx.schedule_free_sgd())
+    with pytest.raises(TypeError, match="evaluation_params"):
+        gradtx.schedule_free_eval_params(tx.init(tree()), tree())
+
+
+def test_iterates_are_kept_in_the_dtype_that_is_asked_for():
+    p = tree(jnp.bfloat16)
+    tx = gradtx.schedule_free_sgd(state_dtype=jnp.bfloat16)
+    assert tx.init(p).z["a"].dtype == jnp.bfloat16
+    # By default a step that bfloat16 has no digits for is not lost.
+    tx = gradtx.schedule_free_sgd(1e-4)
+    state, p = after(tx, p, steps=20)
+    assert state.z["a"].dtype == jnp.float32
+    assert state.z["a"][0] == pytest.approx(-0.002, rel=1e-3)
+
+
+# Slow parameters.
+
+
+def test_outer_steps_go_along_the_way_of_the_inner(x64):
+    """DiLoCo with one worker: Nesterov's momentum outside, momentum inside."""
+    tx = gradtx.outer(
+        gradtx.sgd(0.1, momentum=0.5), 3, gradtx.sgd(0.7, momentum=0.6, nesterov=True)
+    )
+    trained, evaluated = points(tx)
+    w = slow = START
+    v = outer_v = 0.0
+    for t in range(1, STEPS + 1):
+        v = 0.5 * v + gradient(w)
+        w = w - 0.1 * v
+        if t % 3 == 0:
+            gap = slow - w
+            outer_v = 0.6 * outer_v + gap
+            w = slow = slow - 0.7 * (gap + 0.6 * outer_v)
+        close(trained[t], w)
+        close(evaluated[t], slow)
+
+
+def test_an_outer_step_of_the_whole_way_is_none(x64):
+    base, _ = points(BASE)
+    trained, _ = points(gradtx.outer(BASE, 2, gradtx.sgd(1.0)))
+    close(trained, base)
+
+
+def test_lookahead_on_a_pair_is_outer_on_plain_parameters():
+    fast = gradtx.adam(0.1)
+    plain = gradtx.outer(fast, 3, gradtx.sgd(0.5))
+    pair = gradtx.lookahead(fast, 3, 0.5)
+    p, both = tree(), gradtx.LookaheadParams.init_synced(tree())
+    state, other = plain.init(p), pair.init(both)
+    one, two = jax.jit(plain.update), jax.jit(pair.update, donate_argnums=(1, 2))
+    for _ in range(7):
+        u, state = one(jax.tree.map(jnp.cos, p), state, p)
         p = gradtx.apply_updates(p, u)
-    return state, p
+        g = jax.tree.map(jnp.cos, both.fast)
+        u, other = two(g, other, jax.tree.map(jnp.copy, both))
+        both = gradtx.apply_updates(both, u)
+        at = gradtx.evaluation_params(plain, state, p)
+        there = gradtx.evaluation_params(pair, other, both)
+        for a, b in ((p, both.fast), (at, both.slow), (there, both.slow)):
+            jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), a, b)
 
+
+def test_lookahead_may_begin_the_fast_state_anew():
+    tx = gradtx.lookahead(gradtx.adam(0.1), 2, 0.5, reset_state=True)
+    p = gradtx.LookaheadParams.init_synced(tree())
+    state = tx.init(p)
+    for count in (1, 0, 1):
+        _, state = tx.update(p.fast, state, p)
+        assert state.fast_state[0].count == count
+
+
+def test_lookahead_asks_for_a_pair():
+    tx, p = gradtx.lookahead(gradtx.sgd(0.1), 5, 0.5), tree()
+    with pytest.raises(TypeError, match=r"dict; expected a LookaheadParams.*outer"):
+        tx.init(p)
+    inside = gradtx.lookahead(gradtx.chain(BASE, EMA), 5, 0.5)
+    both = gradtx.LookaheadParams.init_synced(p)
+    with pytest.raises(ValueError, match="average of the fast ones"):
+        gradtx.evaluation_params(inside, inside.init(both), both)
+
+
+def test_both_of_a_pair_can_be_donated():
+    tx, p = gradtx.lookahead(BASE, 5, 0.5), tree()
+    both = gradtx.LookaheadParams.init_synced(p)
+    update = jax.jit(tx.update, donate_argnums=(1, 2))
+    u, _ = update(jax.tree.map(jnp.ones_like, p), tx.init(both), both)
+    np.testing.assert_allclose(u.fast["a"], -0.1)
+
+
+# A look-ahead along the momentum.
+
+
+def test_momentum_sam_is_ahead_at_its_length(x64):
+    tx = gradtx.chain(gradtx.sgd(0.1, momentum=0.9), momentum_sam(0.3))
+    trained, evaluated = points(tx)
+    w, v, at = START, 0.0, START
+    for t in range(1, STEPS + 1):
+        v = 0.9 * v + gradient(at)
+        w = w - 0.1 * v
+        at = w - 0.3 * v / np.sqrt(np.sum(v**2))
+        close(trained[t], at, 4e-15)
+        close(evaluated[t], w, 4e-15)
+
+
+# The point to evaluate, wherever what speaks for it is.
 
 NESTS = {
     "alone": (lambda tx: tx, lambda s: s),
@@ -263,5 +539,29 @@ def test_what_does_not_match_is_refused():
     state = tx.init(p)
     with pytest.raises(TypeError, match="state is not that of"):
         gradtx.evaluation_params(tx, state[1], p)
-    with pytest.raises(ValueError, match=r"\['a'\]"):
+    where = r"params\['a'\] has shape \(4,\), but state.average\['a'\] has"
+    with pytest.raises(ValueError, match=where):
         gradtx.evaluation_params(tx, state, {**p, "a": jnp.ones(4)})
+    free = gradtx.schedule_free_sgd().init(p)
+    with pytest.raises(ValueError, match=r"params\['a'\] has shape .*state.z\['a'\]"):
+        gradtx.schedule_free_eval_params(free, {**p, "a": jnp.ones(4)})
+
+
+def test_after_any_optimizer_types_stay_and_the_point_is_found():
+    """Traced, not run: what it computes is seen above."""
+    averaging = {"asgd", "schedule_free_adamw", "schedule_free_sgd"}
+    names = {*gradtx.optimizers.__all__} - averaging
+    rows = {row.factory: row for row in ROWS if row.factory.__name__ in names}
+    assert len(rows) > 60
+    p = {"k": jax.ShapeDtypeStruct((4, 3), jnp.float32)}
+
+    def made(tx, p):
+        state = tx.init(p)
+        u, new = tx.update(p, state, p)
+        return p, state, u, new, gradtx.evaluation_params(tx, new, p)
+
+    for row in rows.values():
+        ahead = gradtx.chain(row.tx, ema_nesterov(), momentum_sam())
+        tx = gradtx.accumulate(gradtx.outer(ahead, 3, gradtx.sgd(0.5)), 2)
+        _, state, u, new, at = jax.eval_shape(functools.partial(made, tx), p)
+        assert (u, new, at) == (p, state, p), row

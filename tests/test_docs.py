@@ -73,6 +73,12 @@ def test_the_page_of_matrix_methods_runs_and_prints_what_it_says():
     assert u.shape == (4, 16, 32)
 
 
+def test_the_page_of_averages_runs_and_prints_what_it_says():
+    namespace = run_page("averages.md")
+    p, averaged = namespace["params"], namespace["averaged"]
+    assert namespace["distance"](averaged) < 0.7 * namespace["distance"](p)
+
+
 def test_the_first_two_commands_do_all_their_set_up():
     main, tests = blocks(README, "sh")
     for command, end in ((main, "-m gradtx\n"), (tests, "-m pytest -q -n auto\n")):

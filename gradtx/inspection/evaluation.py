@@ -10,6 +10,7 @@ from gradtx.core.roles import Role, roles_of
 from gradtx.core.wrap import parts_of
 from gradtx.inspection.parts import misfit, without_variables
 from gradtx.trees import flatten, keystr
+from gradtx.trees.flat import map_matched
 from gradtx.values import Misfit, brief, naming
 
 
@@ -32,8 +33,8 @@ def evaluation_params(tx: GradientTransformation, state: Any, params: Params) ->
     the parameters before they look ahead, with `outer` and `lookahead` the slow ones.
     It is found inside `chain`, `partition`, `masked`, `accumulate` and any other
     wrapper. Where nothing speaks for a leaf, it is the parameter itself. First what
-    looks ahead goes back, then what averages is asked. It works inside `jax.jit` and
-    outside.
+    looks ahead goes back, then what averages is asked. Another library's parts say
+    nothing. It works inside `jax.jit` and outside.
 
     Args:
       tx: a gradient transformation.
@@ -92,6 +93,10 @@ def _said(tx: Any, state: Any, views: list[Any]) -> Iterator[_Said]:
             for view in views:
                 params, back = view(params)
                 ways.append(back)
+            for name, role in fields.items():
+                if role in (Role.POINT, Role.MEAN):
+                    names = "params", f"state.{name}"
+                    map_matched(lambda p, x: x, names, params, getattr(state, name))
             params = evaluation(state, params)
             for back in reversed(ways):
                 params = back(params)

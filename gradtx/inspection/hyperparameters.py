@@ -9,6 +9,7 @@ from jax.tree_util import GetAttrKey
 
 from gradtx.core import hyper_at, resolve
 from gradtx.core.checks import is_left_out
+from gradtx.core.roles import Role, roles_of
 from gradtx.core.wrap import parts_of
 from gradtx.inspection.parts import misfit, without_variables
 from gradtx.values import Value, naming
@@ -118,5 +119,9 @@ def _numbers(value: Any, path: tuple[str, ...], holds: bool) -> Iterator[_Found]
 
 
 def _count(state: Any) -> Any:
-    count = getattr(state, "count", None)
-    return None if callable(count) else count  # a tuple's method
+    if not hasattr(type(state), "_fields"):
+        count = getattr(state, "count", None)
+        return None if callable(count) else count  # a tuple's method
+    roles = roles_of(type(state)).items()
+    counts = [n for n, role in roles if role is Role.COUNT or n == "count"]
+    return getattr(state, counts[0]) if counts else None

@@ -95,6 +95,7 @@ from gradtx.optimizers.nonlinear_cg import nonlinear_cg as nonlinear_cg
 
 # Averages, noise and curvature
 from gradtx.optimizers.asgd import asgd
+from gradtx.optimizers.schedule_free import schedule_free_adamw, schedule_free_sgd
 from gradtx.optimizers.noise import noisy_sgd
 from gradtx.optimizers.dpsgd import dpsgd
 from gradtx.optimizers.normalize import NormalizeState, normalize
@@ -187,6 +188,8 @@ __all__ = [
     "lbfgs",
     # Averages, noise and curvature
     "asgd",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
     "noisy_sgd",
     "dpsgd",
     "NormalizeState",

@@ -160,6 +160,18 @@ from gradtx.transforms.nonnegative import (
     keep_params_nonnegative,
 )
 from gradtx.transforms.qk_clip import QkClipState as QkClipState, qk_clip
+from gradtx.transforms.primal_average import (
+    PrimalAverageState as PrimalAverageState,
+    primal_average as primal_average,
+)
+from gradtx.transforms.schedule_free import (
+    ScheduleFreeAverageState as ScheduleFreeAverageState,
+    schedule_free_average as schedule_free_average,
+)
+from gradtx.transforms.momentum_sam import (
+    MomentumSamState as MomentumSamState,
+    momentum_sam as momentum_sam,
+)
 from gradtx.transforms.ema_nesterov import (
     EmaNesterovState as EmaNesterovState,
     ema_nesterov as ema_nesterov,

@@ -15,6 +15,7 @@ from gradtx.core import (
     slots,
     transformation,
 )
+from gradtx.core.roles import scalar
 from gradtx.numerics import debias as total_weight, lerp
 from gradtx.values import Decay, Steps, StepsOrZero, is_number, refuse
 from gradtx.values.arguments import Fraction
@@ -86,8 +87,8 @@ def average_params(
         return lerp(p, s.average, 1 - blend), s
 
     def weight(count: jax.Array) -> Any:
-        since = count - jnp.asarray(start, count.dtype) + int(decay is not None)
-        n, rest = jnp.divmod(since, jnp.asarray(every, count.dtype))
+        since = count - scalar("start", start, count.dtype) + int(decay is not None)
+        n, rest = jnp.divmod(since, scalar("every", every, count.dtype))
         first = since < 1 if decay is not None else since <= every
         return jnp.where(first, 1.0, jnp.where(rest == 0, of_one(n, count), 0.0))
 
@@ -99,7 +100,7 @@ def average_params(
         d = hyper_at("decay", decay, count)
         if debias:
             return (1 - d) / total_weight(d)(n - 1)
-        return 1 - jnp.minimum(d, n / (warmup + n - 1))
+        return 1 - jnp.minimum(d, n / (scalar("warmup", warmup, n.dtype) + n - 1))
 
     pair = entrywise(slots(AverageParamsState), update, weight=weight)
     return pair.evaluated(entrywise(slots(AverageParamsState), evaluate))

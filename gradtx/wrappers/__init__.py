@@ -66,6 +66,15 @@ from gradtx.wrappers.conditionally import (
 # Several gradients, one update
 from gradtx.wrappers.accumulate import MultiSteps, MultiStepsState, accumulate
 
+# Slow parameters, and averages around an optimizer
+from gradtx.wrappers.outer import OuterState as OuterState, outer
+from gradtx.wrappers.lookahead import LookaheadParams, LookaheadState, lookahead
+from gradtx.wrappers.schedule_free import (
+    ScheduleFreeState,
+    schedule_free,
+    schedule_free_eval_params,
+)
+
 # Moments that begin anew
 from gradtx.wrappers.restart_moments import (
     RestartMomentsState as RestartMomentsState,
@@ -136,6 +145,14 @@ __all__ = [
     "MultiSteps",
     "MultiStepsState",
     "accumulate",
+    # Slow parameters, and averages around an optimizer
+    "outer",
+    "LookaheadParams",
+    "LookaheadState",
+    "lookahead",
+    "ScheduleFreeState",
+    "schedule_free",
+    "schedule_free_eval_params",
     # Moments that begin anew
     "restart_moments",
     # Hyperparameters in the state
