@@ -87,7 +87,7 @@ REPEATED = {
     "named_chain": (("adam", ADAM), ("rate", gradtx.scale(-0.1))),
     "parallel": (ADAM, gradtx.trace(0.9)),
 }
-GIVEN_TO = {"restart_moments": {"every": 1000}}
+GIVEN_TO = {"restart_moments": {"every": 1000}, "proximal": {"learning_rate": 0.1}}
 # What `update` is given if it asks for it; what is not here is asked for last.
 NORM = gradtx.tree.norm
 ASKED = {

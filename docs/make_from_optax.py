@@ -10,7 +10,7 @@ from collections.abc import Iterable
 ROOT = pathlib.Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "from-optax.md"
 sys.path.insert(0, str(ROOT / "tests"))
-from optax_differences import BEHAVIOURS, CALLS, KINDS, MISSING, NOT_YET  # noqa: E402
+from optax_differences import BEHAVIOURS, CALLS, KINDS  # noqa: E402
 
 HEAD = """# From Optax
 
@@ -125,7 +125,6 @@ def page() -> str:
     calls = [
         (f"`{call.name}`", "; ".join(sorted(call.what)), call.why, call.instead)
         for call in CALLS
-        if call.name not in MISSING
     ]
     parts = [HEAD, "## What is called otherwise"]
     parts.append(table("name, here, why, write instead", calls))
@@ -133,19 +132,11 @@ def page() -> str:
         rows = [
             (f"`{b.name}`", b.there, b.here, b.instead)
             for b in BEHAVIOURS
-            if b.kind == kind and b.name.split(".")[-1] not in MISSING
+            if b.kind == kind
         ]
         parts.append(f"## {title}")
         parts.append(table("about, Optax 0.2.8, gradtx, write instead", rows))
     parts.append(FURTHER)
-    if NOT_YET:
-        parts.append("## What is not there yet")
-        parts.append(
-            "\n".join(
-                f"- {part}: {', '.join(f'`{name}`' for name in names)}."
-                for part, names in NOT_YET.items()
-            )
-        )
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

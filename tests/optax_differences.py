@@ -2,7 +2,7 @@
 
 `CALLS` are differences of names, arguments, defaults and fields: the test of names
 finds each of them and no other. `BEHAVIOURS` are differences of what is done: each has
-a test that holds in gradtx and fails in Optax. `NOT_YET` are names that gradtx has not.
+a test that holds in gradtx and fails in Optax.
 """
 
 import pickle
@@ -14,17 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import test_pains as pains
-
-# By part: the names that are missing, wherever Optax has them.
-NOT_YET = {
-    "matrix methods": [
-        "GaLoreDimensionNumbers",
-        "GaLoreState",
-        "galore",
-        "scale_by_galore",
-    ],
-}
-MISSING = {name for part in NOT_YET.values() for name in part}
 
 
 class Call(NamedTuple):

@@ -54,6 +54,31 @@ ROWS = [
         amplifies=20,
     ),
     Row(
+        gradtx.conjugate,
+        {},
+        {"axes": Axes(0, 1)},
+        parts=(
+            gradtx.layout.subspace(1, 2, moments="turned"),
+            gradtx.scale_by_adam(),
+        ),
+        cycle=2,
+        amplifies=20,
+    ),
+    Row(
+        gradtx.scale_by_galore,
+        {},
+        {"rank": 1, "update_proj_gap": 2},
+        cycle=2,
+        amplifies=20,
+    ),
+    Row(
+        gradtx.galore,
+        {"learning_rate": 0.1, "weight_decay": 0.1},
+        {"rank": 1, "base_optimizer": gradtx.scale_by_lion()},
+        needs_params=True,
+        amplifies=20,
+    ),
+    Row(
         gradtx.transforms.decay_stepped_weights,
         {"learning_rate": 0.1, "weight_decay": 0.1},
         {"start": 1},

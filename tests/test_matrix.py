@@ -522,6 +522,65 @@ def test_a_rotated_problem_has_a_rotated_path(words, squares, double):
         np.testing.assert_allclose(a @ w @ b, v, atol=1e-9)
 
 
+@pytest.mark.parametrize("side", ["shorter", "longer"])
+def test_a_subspace_of_full_rank_is_the_whole(side, double):
+    """A mean that is turned with it is the mean of the gradients."""
+    shapes = {"w": (3, 5), "v": (5, 3), "layers": (2, 4, 4), "fused": (3, 7), "b": (3,)}
+    p = {k: jnp.asarray(RNG.normal(size=s)) for k, s in shapes.items()}
+    axes = {"w": ROWS, "v": ROWS, "layers": Axes(2, 1), "fused": Axes(1, 0, 1, [4, 3])}
+    axes["b"] = None
+    if side == "longer":  # what is outside of the span of one gradient is lost
+        axes |= {"w": None, "v": None, "fused": None}
+    view = gradtx.layout.subspace(9, 2, 0.5, side=side, moments="turned")
+    tx = gradtx.conjugate(view, gradtx.ema(0.9), axes)
+    halved = gradtx.scale_by_fan(lambda m, n: 0.5, axes=axes)
+    whole = gradtx.chain(gradtx.ema(0.9), halved)
+    ours, theirs = (run(t, p, gradient, 5)[-1] for t in (tx, whole))
+    chex.assert_trees_all_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (3, 5), (4, 4)])
+def test_galore_is_that_of_optax(shape):
+    p = {"w": jnp.asarray(RNG.normal(size=shape), jnp.float32), "b": jnp.ones(3)}
+    words = {"rank": 2, "update_proj_gap": 2, "scale": 0.25, "weight_decay": 0.1}
+    path = run(gradtx.galore(0.02, **words), p, gradient, 5)
+    with jax.numpy_dtype_promotion("standard"):
+        expected = run(contrib.galore(0.02, **words), p, gradient, 5)
+    chex.assert_trees_all_close(path, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_numbers_of_dimensions_say_which_axes_galore_takes():
+    p = {"a": jnp.ones((4, 2, 3)), "w": jnp.ones((4, 5)), "b": None}
+    numbers = gradtx.GaLoreDimensionNumbers(0, (1, 2))
+    said = {"a": numbers, "w": None, "b": None}
+    for selector in (said, lambda params: said, lambda path, x: said[path[0].key]):
+        tx = gradtx.scale_by_galore(2, weight_dimension_numbers=selector)
+        state = tx.init(p)
+        assert jax.tree.map(jnp.shape, state.projector) == {
+            "a": (6, 2),
+            "w": None,
+            "b": None,
+        }
+        mu = state.base_optimizer_state.mu
+        assert jax.tree.map(jnp.shape, mu) == {"a": (4, 2), "w": (4, 5), "b": None}
+    wrong = {"a": jnp.ones(3), "w": p["w"], "b": None}
+    with pytest.raises(ValueError, match=r"updates\['a'\] has shape \(3,\), which is"):
+        gradtx.scale_by_galore(2).update(wrong, state)
+
+
+def test_what_needs_the_parameters_is_refused_in_a_subspace(lenient):
+    p = {"w": jnp.ones((4, 3))}
+    view = gradtx.layout.subspace(2)
+    for inner in (gradtx.adamw(0.1), optax.adamw(0.1), gradtx.keep_norm()):
+        with pytest.raises(ValueError, match=r"which needs the parameters; they"):
+            gradtx.conjugate(view, inner).init(p)
+        with pytest.raises(ValueError, match=r"which needs the parameters; they"):
+            gradtx.galore(0.1, base_optimizer=inner).init(p)
+    turned = gradtx.layout.subspace(2, moments="turned")
+    with pytest.raises(ValueError, match=r"'scale'.*cannot carry"):
+        gradtx.conjugate(turned, gradtx.scale_by_rprop(0.1)).init(p)
+
+
 def test_what_a_basis_cannot_carry_is_refused_by_name():
     p = {"w": jnp.ones((4, 3))}
     view = gradtx.layout.eigenbasis()

@@ -16,7 +16,7 @@ import gradtx
 
 optax = pytest.importorskip("optax")
 from optax import contrib  # noqa: E402
-from optax_differences import BEHAVIOURS, CALLS, MISSING, NOT_YET  # noqa: E402
+from optax_differences import BEHAVIOURS, CALLS  # noqa: E402
 from test_pains import PAINS  # noqa: E402
 
 compared = pytest.mark.skipif(
@@ -73,16 +73,8 @@ def has(place, name):
 
 @compared
 @places
-def test_every_name_is_there_or_not_yet(place):
-    missing = {name for name in PUBLIC[place] if not has(place, name)}
-    assert missing == MISSING & PUBLIC[place].keys()
-
-
-@compared
-def test_what_is_not_yet_there_is_of_optax_and_listed_once():
-    listed = [name for part in NOT_YET.values() for name in part]
-    assert len(listed) == len(MISSING)
-    assert {name for names in PUBLIC.values() for name in names} >= MISSING
+def test_every_name_is_there(place):
+    assert {name for name in PUBLIC[place] if not has(place, name)} == set()
 
 
 @compared
@@ -244,10 +236,9 @@ def test_the_words_for_differences():
 
 # What is done otherwise.
 
-EVIDENCE = [b for b in BEHAVIOURS if b.name.split(".")[-1] not in MISSING]
 behaviours = pytest.mark.parametrize(
     "behaviour",
-    [b for b in EVIDENCE if b.shown not in PAINS],
+    [b for b in BEHAVIOURS if b.shown not in PAINS],
     ids=lambda b: b.shown.__name__,
 )
 
@@ -265,7 +256,7 @@ def test_it_is_not_so_in_optax(behaviour, lenient):
 
 
 def test_what_behaves_otherwise_exists():
-    for row in EVIDENCE:
+    for row in BEHAVIOURS:
         assert has("", row.name), row.name
 
 

@@ -13,6 +13,7 @@ from gradtx.layout.packed import Packed as Packed
 from gradtx.layout.packed import pack, unpack
 from gradtx.layout.stacked import StackedState as StackedState
 from gradtx.layout.stacked import stacked
+from gradtx.layout.subspace import subspace as subspace
 from gradtx.layout.views import (
     Coordinates as Coordinates,
     View as View,

@@ -14,19 +14,21 @@ class Coordinates(NamedTuple):
     """What a view's factory returns: functions of one matrix of m rows and n columns.
 
     `init(x)` makes what is learned of the gradients of a matrix like x, and the basis.
-    `learn(factor, g)` learns from a gradient. `first(factor)` and `refresh(factor,
-    basis)` give a basis, and `refresh` also what `carry` needs. `into(basis, x)` and
+    `learn(factor, g)` learns from a gradient; with None nothing is learned, and a basis
+    is made of the present one. `first(factor)` and `refresh(factor, basis)` give a
+    basis, and `refresh` also what `carry` needs. `into(basis, x)` and
     `back(basis, x)` go to the new coordinates and come back. `carry(role, change, x)`
     takes an array of a state from the old basis to the new; `roles` are those that it
     can carry. `every` is the number of steps between two refreshes; `seeds`, whether
     the first gradient only makes the first basis, and `passes_first`, whether it then
     is the step, which is 0 otherwise; `learns_first`, whether a gradient is learned
     from, and the basis refreshed, before it is used; and `of_gradient`, whether what is
-    learned from is the extra argument `grad`, and not the updates.
+    learned from is the extra argument `grad`, and not the updates. `shape(m, n)` is the
+    shape of a matrix in the new coordinates; None if it keeps its own.
     """
 
     init: Callable[[jax.Array], tuple[Any, Any]]
-    learn: Callable[[Any, jax.Array], Any]
+    learn: Callable[[Any, jax.Array], Any] | None
     first: Callable[[Any], Any]
     refresh: Callable[[Any, Any], tuple[Any, Any]]
     into: Callable[[Any, jax.Array], jax.Array]
@@ -38,6 +40,7 @@ class Coordinates(NamedTuple):
     learns_first: bool
     passes_first: bool = False
     of_gradient: bool = False
+    shape: Callable[[int, int], tuple[int, int]] | None = None
 
 
 class View(Value):

@@ -66,6 +66,12 @@ from gradtx.optimizers.muon_family import (
 )
 from gradtx.optimizers.soap import soap
 from gradtx.optimizers.soap_muon import soap_muon as soap_muon
+from gradtx.optimizers.galore import (
+    GaLoreDimensionNumbers,
+    GaLoreState,
+    galore,
+    scale_by_galore,
+)
 
 # Step sizes that are found
 from gradtx.optimizers.polyak import polyak_sgd
@@ -166,6 +172,10 @@ __all__ = [
     "muon",
     "scale_by_muon",
     "soap",
+    "GaLoreDimensionNumbers",
+    "GaLoreState",
+    "galore",
+    "scale_by_galore",
     # Step sizes that are found
     "polyak_sgd",
     "dog",

@@ -23,17 +23,16 @@ from gradtx.core.pair import Scope
 from gradtx.core.roles import UNKNOWN, Basis, Count, Factor, Role, Slot, is_slot
 from gradtx.core.wrap import run_if
 from gradtx.inspection.map_params import slots_in
-from gradtx.layout.views import AView, Coordinates
-from gradtx.matrix import dense, vmapped
-from gradtx.numerics import safe_increment, wide_dtype, widen
-from gradtx.numerics.shards import gathered, placed_as
-from gradtx.numerics.xla import either
+from gradtx.layout import turned
+from gradtx.layout.views import AView
+from gradtx.matrix import dense
+from gradtx.numerics import safe_increment
 from gradtx.trees import Flat, PyTree, keystr
 from gradtx.trees.boxes import entries
 from gradtx.trees.checks import check_leaves, gradients_beside, parameters_beside
 from gradtx.trees.flat import refuse_arranged
-from gradtx.trees.matrix_axes import AxesSelector, Matrices, matrix_axes
-from gradtx.values import Misfit
+from gradtx.trees.matrix_axes import AxesSelector, matrix_axes
+from gradtx.values import Misfit, brief
 
 
 class ConjugateState(NamedTuple):
@@ -52,20 +51,22 @@ def conjugate(
     Each matrix of a leaf has its own basis, which the view learns from its gradients.
     When it changes, the state inside is carried along by the roles of its fields: a
     mean turns with the basis, and a second moment as the view says. Parameters that
-    are given are turned too. Leaves without axes keep their coordinates.
+    are given are turned too; in a subspace there are none, and what needs them is
+    refused. Leaves without axes keep their coordinates.
 
         soap = conjugate(eigenbasis(), scale_by_adam())
 
     Args:
       view: the coordinates, such as `eigenbasis()`.
       inner: a gradient transformation. Its state is kept in the layout of the
-        parameters.
+        parameters, and in a subspace in the shapes that they have there.
       axes: which axes of each leaf are rows and columns (see `matrix`).
 
     Raises:
       TypeError, ValueError: if an argument is not as said; from `init`, if a field of
-        the state inside has a role that the view cannot carry, by its name, or by path,
-        if `axes` does not fit a leaf.
+        the state inside has a role that the view cannot carry, by its name, if the
+        inner one needs the parameters in a subspace, or by path, if `axes` does not fit
+        a leaf.
     """
     pair, turn = inner_pair(inner), view.coordinates
     hears_gradient = pair.extra_args is None or "grad" in pair.extra_args
@@ -95,19 +96,34 @@ def conjugate(
             factors, bases = (
                 Slot(role, lambda shape: UNKNOWN) for role in (Role.FACTOR, Role.BASIS)
             )
-            return ConjugateState(0, factors, bases, pair.init(params))
+            inner_state = pair.init(params)
+            if turn.shape is not None:
+                inner_state = jax.tree.map(_elsewhere, inner_state, is_leaf=is_slot)
+            return ConjugateState(0, factors, bases, inner_state)
         flat, (slots, structure) = check_leaves("params", params), outline()
-        leaves, inner_state = leaves_of(flat), pair.init(params)
+        leaves, there = leaves_of(flat), params
+        if turn.shape is not None:
+            pairs = zip(leaves, flat.leaves, strict=True)
+            there = flat.unflatten(
+                [p if x is None else turned.like_there(turn, x, p) for x, p in pairs]
+            )
+        inner_state = pair.init(there)
+        if turn.shape is not None and _needs_parameters(pair, there, inner_state):
+            raise Misfit(
+                f"inner is {brief(inner)}, which needs the parameters; they are not "
+                f"in the coordinates of {view!r}. Put it behind, in a chain."
+            )
+        likes = entries(flat, there, "params", "params")
         for path, slot, kept in _kept(slots, structure, inner_state, flat):
-            for leaf, entry in zip(leaves, kept, strict=True):
-                if leaf is not None and getattr(entry, "shape", None) != leaf.shape:
+            for leaf, entry, x in zip(leaves, kept, likes, strict=True):
+                if leaf is not None and turned.shapes_of(entry) != turned.shapes_of(x):
                     raise Misfit(
                         f"state{path} inside keeps something else than a number for "
                         f"each entry, as {slot.role.value!r}, which {view!r} cannot "
                         "carry into another basis."
                     )
         made = [
-            (None, None) if leaf is None else _started(turn.init, leaf, p)
+            (None, None) if leaf is None else turned.started(turn, leaf, p)
             for leaf, p in zip(leaves, flat.leaves, strict=True)
         ]
         factors, bases = (flat.unflatten([x[k] for x in made]) for k in (0, 1))
@@ -132,17 +148,19 @@ def conjugate(
         bases = entries(flat, state.bases, "updates", "state.bases")
         acted = [i for i, leaf in enumerate(leaves) if leaf is not None]
         for i, g in enumerate(flat.leaves):
-            if g is not None and _shapes(turn, leaves[i]) != _shapes_of(bases[i]):
+            known = turned.basis_shapes(turn, leaves[i])
+            if g is not None and known != turned.shapes_of(bases[i]):
                 raise Misfit(
                     f"updates{keystr(flat.paths[i])} has shape {g.shape}, which is not "
                     "that of the leaf whose basis is in the state."
                 )
         inner_state = state.inner_state
+        source = raw if turn.of_gradient else flat.leaves
 
         def learn() -> None:
-            source = raw if turn.of_gradient else flat.leaves
-            for i in acted:
-                factors[i] = _learned(turn.learn, leaves[i], factors[i], source[i])
+            for i in acted if turn.learn is not None else ():
+                leaf = leaves[i]
+                factors[i] = turned.learned(turn.learn, leaf, factors[i], source[i])
 
         def refresh() -> Any:
             slots, structure = outline()
@@ -151,29 +169,33 @@ def conjugate(
             for i in acted:
                 roles = tuple(slot.role for _, slot, _ in found)
                 old = [kept[i] for _, _, kept in found]
-                bases[i], new = _refreshed(
-                    turn, leaves[i], roles, due, state.count, factors[i], bases[i], old
+                leaf, factor = leaves[i], factors[i]
+                if turn.learn is None:
+                    factor = tuple(turned.apart(leaf, source[i]))
+                bases[i], new = turned.refreshed(
+                    turn, leaf, roles, due, state.count, factor, bases[i], old
                 )
                 for (_, _, kept), x in zip(found, new, strict=True):
                     kept[i] = x
             return _put_back(slots, structure, inner_state, flat, found)
 
-        def turned(f: Any, xs: Sequence[Any]) -> PyTree:
+        def moved(f: Any, xs: Sequence[Any]) -> PyTree:
+            found = zip(leaves, bases, xs, flat.leaves, strict=True)
             return flat.unflatten(
                 [
-                    x if leaf is None or x is None else _turned(f, leaf, basis, x)
-                    for leaf, basis, x in zip(leaves, bases, xs, strict=True)
+                    x if leaf is None or x is None else f(turn, leaf, basis, x, like)
+                    for leaf, basis, x, like in found
                 ]
             )
 
         if turn.learns_first:
             learn()
             inner_state = refresh()
-        inside = turned(turn.into, flat.leaves)
-        if params is not None:
-            at = turned(turn.into, ps)
+        inside = moved(turned.into, flat.leaves)
+        if params is not None and turn.shape is None:
+            at = moved(turned.into, ps)
         if grad is not None and hears_gradient:
-            extra["grad"] = turned(turn.into, raw)
+            extra["grad"] = moved(turned.into, raw)
         if turn.seeds:  # the first gradient only makes the bases; x - x shows a NaN
             first = jnp.positive if turn.passes_first else lambda x: x - x
             out, inner_state = run_if(
@@ -188,7 +210,7 @@ def conjugate(
         else:
             out, inner_state = pair.update(inside, inner_state, at, **extra)
         outs = flat.match(out, "updates", "the transformed updates")
-        out = rounded(turned(turn.back, outs), updates, params)
+        out = rounded(moved(turned.back, outs), updates, params)
         if not turn.learns_first:
             learn()
             inner_state = refresh()
@@ -208,6 +230,24 @@ def conjugate(
     return around_one(
         ConjugateState, init, update, inner, pair, scope=Scope.LEAFWISE, view=refused
     )
+
+
+def _elsewhere(x: Any) -> Any:
+    """A slot whose arrays have other axes than the parameters."""
+    return Slot(x.role, lambda shape: UNKNOWN) if is_slot(x) else x
+
+
+def _needs_parameters(pair: Pair, there: PyTree, state: OptState) -> bool:
+    """Whether a pair makes an update of parameters that it makes none of without."""
+
+    def runs(params: PyTree) -> bool:
+        try:
+            jax.eval_shape(pair.update, there, state, params)
+        except Exception:
+            return False
+        return True
+
+    return not runs(None) and runs(there)
 
 
 WITHOUT_BASIS = (Role.COUNT, Role.SCALAR)
@@ -233,92 +273,3 @@ def _put_back(
         next(news) if is_slot(slot) and slot.role not in WITHOUT_BASIS else x
         for slot, x in zip(slots, structure.flatten_up_to(state), strict=True)
     )
-
-
-# Each is compiled once for leaves of one kind. The basis of a leaf, and what it is made
-# of, are tuples with an entry for each block of rows.
-_static = functools.partial(jax.jit, static_argnums=(0, 1))
-
-
-def _shapes_of(basis: Any) -> Any:
-    return jax.tree.map(jnp.shape, basis)
-
-
-@functools.lru_cache(maxsize=1024)
-def _shapes(turn: Coordinates, leaf: Matrices | None) -> Any:
-    if leaf is None:
-        return None
-    like = jax.ShapeDtypeStruct(leaf.shape, jnp.float32)
-    return _shapes_of(jax.eval_shape(lambda x: _started(turn.init, leaf, x)[1], like))
-
-
-def _apart(leaf: Matrices, x: jax.Array) -> list[jax.Array]:
-    x = gathered(x)
-    return leaf.apart(widen(x, wide_dtype(x.dtype)))
-
-
-def _started(init: Any, leaf: Matrices, p: jax.Array) -> tuple[Any, Any]:
-    made = [vmapped(init, leaf)(x) for x in _apart(leaf, p)]
-    return tuple(zip(*made, strict=True))  # type: ignore[return-value]
-
-
-@_static
-def _learned(learn: Any, leaf: Matrices, factor: Any, g: jax.Array) -> Any:
-    pairs = zip(factor, _apart(leaf, g), strict=True)
-    return tuple(vmapped(learn, leaf)(*pair) for pair in pairs)
-
-
-@_static
-def _turned(f: Any, leaf: Matrices, basis: Any, x: jax.Array) -> jax.Array:
-    pairs = zip(basis, _apart(leaf, x), strict=True)
-    return placed_as(x, leaf.together([vmapped(f, leaf)(*pair) for pair in pairs]))
-
-
-def _refreshed(
-    turn: Coordinates,
-    leaf: Matrices,
-    roles: tuple[Role, ...],
-    due: jax.Array,
-    count: jax.Array,
-    factor: Any,
-    basis: Any,
-    slots: list[jax.Array],
-) -> tuple[Any, list[jax.Array]]:
-    """The basis and the slots of a leaf, which are new ones where it is time."""
-
-    def begun() -> Any:
-        return _first(turn.first, leaf, factor), slots
-
-    def again() -> Any:
-        return _again(turn, (leaf, roles), factor, basis, slots)
-
-    def anew() -> Any:
-        return either(count == 0, begun, again)
-
-    return either(due, anew, lambda: (basis, slots))
-
-
-@_static
-def _first(first: Any, leaf: Matrices, factor: Any) -> Any:
-    return tuple(vmapped(first, leaf)(f) for f in factor)
-
-
-@_static
-def _again(
-    turn: Coordinates,
-    kind: tuple[Matrices, tuple[Role, ...]],
-    factor: Any,
-    basis: Any,
-    slots: list[jax.Array],
-) -> tuple[Any, list[jax.Array]]:
-    leaf, roles = kind
-    made = [
-        vmapped(turn.refresh, leaf)(*both) for both in zip(factor, basis, strict=True)
-    ]
-    news = []
-    for role, x in zip(roles, slots, strict=True):
-        carry = vmapped(functools.partial(turn.carry, role), leaf)
-        pairs = zip(made, _apart(leaf, x), strict=True)
-        new = leaf.together([carry(change, y) for (_, change), y in pairs])
-        news.append(placed_as(x, new.astype(x.dtype)))
-    return tuple(b for b, _ in made), news
