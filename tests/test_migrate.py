@@ -350,6 +350,18 @@ def test_states_of_optax_come_and_go(lenient):
     assert (report.anew, report.left) == ((), ())
 
 
+def test_optax_may_look_at_the_leaves(lenient):
+    labels, mask = {"kernel": "a", "bias": "b"}, {"kernel": True, "bias": False}
+    parts = optax.partition({"a": optax.adam(1e-2), "b": optax.adam(1e-2)}, labels)
+    state, report = migrate(parts, parts.init(P), ADAM, P)
+    assert_same(state, ADAM.init(P))
+    assert (report.anew, report.left) == ((), ())
+    decayed = optax.adamw(1e-2, mask=mask)
+    back, report = migrate(ADAM, STATE, decayed, P)
+    assert jax.tree.structure(back) == jax.tree.structure(decayed.init(P))
+    assert_same(back[0].mu, MU)
+
+
 def test_optax_means_something_else_by_some_names(lenient):
     theirs = optax.MultiSteps(optax.sgd(0.1, momentum=0.9), 4)
     theirs = theirs.gradient_transformation()

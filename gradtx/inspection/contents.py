@@ -92,9 +92,8 @@ def contents(tx: Any, state: PyTree, params: PyTree) -> Contents:
       Misfit: if the state is not one of the transformation.
     """
     structure: Any
-    init = as_pair(tx, "tx").init
-    slots, structure = slots_in(init, "migrate")
-    outline = structure.unflatten(slots)
+    outline = _outline(as_pair(tx, "tx").init, params)
+    structure = jax.tree.structure(outline, is_leaf=is_slot)
     try:
         values = structure.flatten_up_to(state)
     except ValueError as error:
@@ -113,16 +112,50 @@ def contents(tx: Any, state: PyTree, params: PyTree) -> Contents:
     return Contents(held, structure, flat, dict(zip(names, flat.leaves, strict=True)))
 
 
+def _outline(init: Any, params: PyTree) -> PyTree:
+    """A state with a `Slot` for each tree like the parameters."""
+    try:
+        slots, structure = slots_in(init, "migrate")
+        return structure.unflatten(slots)
+    except TypeError:  # a pair of others, which looks at the parameters
+        flat = flatten(jax.eval_shape(lambda p: p, params))
+        return _seen(jax.eval_shape(init, params), flat)
+
+
+def _seen(node: Any, flat: Flat) -> Any:
+    """A node with a `Slot` where it holds an array like each of some parameters."""
+    keys, children, structure = opened(node)
+    if keys and _is_like(node, flat):
+        return Slot(axes=all_axes)
+    return structure.unflatten(_seen(x, flat) for x in children) if keys else node
+
+
+def _is_like(node: Any, flat: Flat) -> bool:
+    try:
+        found = flat.structure.flatten_up_to(node)
+    except ValueError:
+        return False
+    held = [
+        (x, p) for x, p in zip(found, flat.leaves, strict=True) if jax.tree.leaves(x)
+    ]
+    return bool(held) and all(
+        jax.tree_util.all_leaves([x]) and shape_of(x) == shape_of(p) for x, p in held
+    )
+
+
 def contents_of_old(
     tx: Any, state: PyTree, params: PyTree, old_params: PyTree | None
 ) -> list[Held]:
     """The fields of a state, of these parameters or of those that it shows."""
     init = as_pair(tx, "old_tx").init
     given = params if old_params is None else old_params
-    for like in (given, _parameters_in(init, state)):
-        if like is not None and _is_of(jax.eval_shape(init, like), state):
-            return contents(tx, state, like).held
-    if isinstance(tx, Value) and not _is_of(state, jax.eval_shape(init, given), False):
+    expected = jax.eval_shape(init, given)
+    if _is_of(expected, state):
+        return contents(tx, state, given).held
+    shown = _parameters_in(init, state)
+    if shown is not None and _is_of(jax.eval_shape(init, shown), state):
+        return contents(tx, state, shown).held
+    if isinstance(tx, Value) and not _is_of(expected, state, shapes=False):
         return contents(tx, from_optax_state(tx, given, state), given).held
     raise Misfit(
         f"the state is not that of {brief(tx)} for these parameters; if it is of "
@@ -143,8 +176,8 @@ def _is_of(made: PyTree, state: PyTree, shapes: bool = True) -> bool:
 def _parameters_in(init: Any, state: PyTree) -> PyTree | None:
     """The shapes of the parameters, from fields that have an array like each."""
     structure: Any
-    slots, structure = slots_in(init, "migrate")
     try:
+        slots, structure = slots_in(init, "migrate")
         values = structure.flatten_up_to(state)
         trees = [
             jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), value)

@@ -1,6 +1,6 @@
 """A state carried on to another optimizer."""
 
-from typing import Any
+from typing import Any, Literal
 
 from gradtx.core.pair import as_pair
 from gradtx.inspection.contents import contents_of_old
@@ -19,7 +19,7 @@ def migrate(
     *,
     old_params: PyTree | None = None,
     fields: Fields | None = None,
-    grown: str = "refuse",
+    grown: Literal["refuse", "corner"] = "refuse",
     grads: PyTree | None = None,
     count: int | None = None,
 ) -> tuple[PyTree, Migration]:
