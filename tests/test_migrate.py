@@ -309,6 +309,8 @@ def test_bases_of_one_kind_go_on():
 def test_a_state_of_another_optimizer_is_refused():
     with pytest.raises((TypeError, ValueError), match=r"scale_by_lion.*expected 3"):
         migrate(gradtx.lion(1e-3), STATE, ADAM, P)
+    with pytest.raises(ValueError, match=r"^migrate: params is None"):
+        migrate(ADAM, STATE, ADAM, None)
     with pytest.raises(
         TypeError, match=r"old_tx is.*expected a gradient transformation"
     ):

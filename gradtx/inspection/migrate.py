@@ -76,6 +76,8 @@ def migrate(
     with naming("migrate"):
         if grown not in ("refuse", "corner"):
             raise Misfit(f"grown is {brief(grown)}; expected 'refuse' or 'corner'.")
+        if params is None:
+            raise Misfit("params is None; expected the parameters to go on with.")
         as_pair(old_tx, "old_tx"), as_pair(new_tx, "new_tx")
         held = contents_of_old(old_tx, state, params, old_params)
         options = Options(fields or {}, grown == "corner", grads, count)

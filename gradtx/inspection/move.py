@@ -184,7 +184,9 @@ def _rounds(x: Any, like: Any, place: str) -> bool:
     Raises:
       Misfit: if it would lose more.
     """
-    old, new = getattr(x, "dtype", np.asarray(x).dtype), like.dtype
+    # An array is not looked into, as it may be large, and on a device.
+    old = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+    new = like.dtype
     if old == new:
         return False
     if is_inexact(old) != is_inexact(new) or (is_real(new) and not is_real(old)):
