@@ -14,6 +14,7 @@ from jax import numpy as jnp  # noqa: F401
 from gradtx import (
     aggregation,
     assignment,
+    codecs,
     contrib,
     experimental,
     inspection,
@@ -229,6 +230,7 @@ __all__ = [
     "scale_gradient",
     # the rooms, by theme, and what each lists
     "assignment",
+    "codecs",
     "contrib",
     "experimental",
     "inspection",
@@ -280,6 +282,7 @@ def _report_public_modules() -> None:
 
 
 _ROOMS = (
+    codecs,
     inspection,
     layout,
     losses,

@@ -21,6 +21,8 @@ class Row:
     by_place: bool = False  # what it does to a leaf depends on the leaf's place
     amplifies: float = 1.0  # how much more it rounds than an entry does
     extra: Any = None  # what update needs beside the parameters; see with_extra
+    codes: tuple[str, ...] = ()  # dtypes of codes in its state
+    rounds: bool = False  # its updates are differences of rounded parameters
 
     def make(self, **hypers: Any) -> Any:
         given = {**self.hypers, **self.other, **hypers}

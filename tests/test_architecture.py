@@ -27,6 +27,7 @@ FLOORS = {
     "regularizers": 5,
     "transforms": 5,
     "aggregation": 5.2,
+    "codecs": 5,
     "inspection": 5,
     "layout": 5,
     "microbatching": 5,

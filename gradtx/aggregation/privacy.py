@@ -20,7 +20,7 @@ from gradtx.core import (
 )
 from gradtx.core.precision import narrow, out_dtype
 from gradtx.numerics import safe_increment
-from gradtx.transforms.noise import as_key, check_key
+from gradtx.numerics.keys import as_key, check_key
 from gradtx.trees.checks import check_leaves
 from gradtx.trees.examples import number_of_examples
 from gradtx.trees.flat import refuse_arranged

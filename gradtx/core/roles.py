@@ -61,9 +61,16 @@ Other = Annotated[PyTree, Role.OTHER]  # none of these
 ZERO: Any = np.int32(0)  # the count of a state that somebody makes without one
 
 
-class Axes(tuple[int, ...]):
-    """The axes of its parameter that an array keeps, in the array's order. It is a
-    leaf, so that there can be trees of them."""
+class Axes(tuple[int | None, ...]):
+    """The axes of its parameter that an array keeps, in the array's order; None for one
+    that is no axis of the parameter, as of blocks. It is a leaf, so that there can be
+    trees of them."""
+
+    def fit(self, whole: Shape, shape: Shape) -> bool:
+        """Whether an array of this shape has these axes of a parameter."""
+        return len(self) == len(shape) and all(
+            a is None or whole[a] == n for a, n in zip(self, shape, strict=True)
+        )
 
 
 UNKNOWN = object()  # stands in the place of `Axes` where they cannot be told

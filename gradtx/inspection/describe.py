@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core import GradientTransformation, Pair, Part
@@ -290,9 +291,15 @@ def _is_pair(x: Any) -> bool:
 def _bytes_by_dtype(arrays: Any) -> dict[str, int]:
     total: dict[str, int] = {}
     for x in jax.tree.leaves(arrays):
-        size = math.prod(x.shape) * x.dtype.itemsize
+        size = math.ceil(math.prod(x.shape) * _bits(x.dtype) / 8)
         total[str(x.dtype)] = total.get(str(x.dtype), 0) + size
     return total
+
+
+def _bits(dtype: Any) -> int:
+    """Of an entry; two of int4 share a byte on a device, if not in NumPy."""
+    whole = jnp.issubdtype(dtype, jnp.integer)
+    return jnp.iinfo(dtype).bits if whole else 8 * dtype.itemsize
 
 
 def _table(description: Description) -> Any:

@@ -222,7 +222,7 @@ def _entries(
 
 def _fits(axes: Any, array: Any, shape: Shape) -> bool:
     """Whether an array has the sizes of these axes, where they are known."""
-    return not isinstance(axes, Axes) or tuple(shape[a] for a in axes) == array.shape
+    return not isinstance(axes, Axes) or axes.fit(shape, array.shape)
 
 
 def _shape(flat: Flat, i: int) -> Shape:
@@ -244,4 +244,4 @@ def _narrowed(x: Any, axes: Axes, entry: _Entry) -> Any:
             f"params{keystr(entry.path)}."
         )
     parts = (*x.partitions, *(None,) * (rank - len(x.partitions)))
-    return x.update(partitions=tuple(parts[a] for a in axes))
+    return x.update(partitions=tuple(None if a is None else parts[a] for a in axes))

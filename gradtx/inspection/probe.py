@@ -143,7 +143,7 @@ def _matched(p: Shape, made: Shape, sizes: Shape, other: Shape) -> Axes | None:
       other: that of the array made for it.
     """
     axes = Axes(sizes.index(n) for n in other if n in sizes)
-    same = len(axes) == len(other) and tuple(p[a] for a in axes) == made
+    same = len(axes) == len(other) and axes.fit(p, made)
     return axes if same else None
 
 

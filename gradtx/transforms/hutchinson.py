@@ -18,7 +18,7 @@ from gradtx.core import (
 )
 from gradtx.core.precision import wide_enough
 from gradtx.numerics import safe_increment
-from gradtx.transforms.noise import as_key, check_key
+from gradtx.numerics.keys import as_key, check_key
 from gradtx.trees.checks import check_leaves
 from gradtx.trees.like import random_like
 from gradtx.trees.select import only

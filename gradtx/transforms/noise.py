@@ -7,9 +7,10 @@ import jax.numpy as jnp
 
 from gradtx.core import ZERO, Count, Pair, slots, transformation, treewise
 from gradtx.numerics import safe_increment, sqrt
+from gradtx.numerics.keys import as_key, check_key
 from gradtx.trees import flatten
 from gradtx.trees.like import random_like
-from gradtx.values import NonNegative, brief, is_number, wrong_type
+from gradtx.values import NonNegative
 
 
 class AddNoiseState(NamedTuple):
@@ -55,25 +56,3 @@ def add_noise(eta: NonNegative, gamma: NonNegative, key: Any) -> Pair:
         return flat.unflatten(leaves), s
 
     return treewise(slots(AddNoiseState), update, t=safe_increment)
-
-
-def check_key(key: Any) -> None:
-    shape, dtype = getattr(key, "shape", None), getattr(key, "dtype", jnp.bool_)
-    typed = jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
-    legacy = dtype == jnp.uint32 and len(shape or ()) == 1
-    if not (typed or legacy or _is_seed(key)):
-        raise wrong_type(
-            f"key is {brief(key)}; expected a random key, or a whole number in "
-            "[0, 2**32)."
-        )
-
-
-def _is_seed(key: Any) -> bool:
-    if is_number(key):  # a greater one would be truncated
-        return isinstance(key, int) and 0 <= key < 2**32
-    dtype = getattr(key, "dtype", jnp.bool_)
-    return jnp.issubdtype(dtype, jnp.integer) and jnp.shape(key) == ()
-
-
-def as_key(key: Any) -> jax.Array:
-    return jax.random.key(key) if _is_seed(key) else jnp.asarray(key)

@@ -96,11 +96,12 @@ def _refitted(x: Any, box: Any, axes: Callable[[Shape], Any] | None) -> Any:
         said = [None] * len(arrays)
 
     def fitted(array: Any, kept: Any) -> Any:
-        if not (isinstance(kept, tuple) and kept):
+        known_axes = hasattr(kept, "fit") and kept
+        if not (known_axes and kept.fit(shape, jnp.shape(array))):
             return array
-        if tuple(shape[a] for a in kept) != jnp.shape(array):
-            return array
-        return _renamed(box, array, tuple(names[a] for a in kept if a < len(names)))
+        known = dict(enumerate(names))
+        named = (known.get(a) for a in kept if a is None or a in known)
+        return _renamed(box, array, tuple(named))
 
     return structure.unflatten(map(fitted, arrays, said))
 

@@ -1,7 +1,7 @@
 """Applying updates to parameters."""
 
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,26 +9,41 @@ from jax.typing import ArrayLike
 
 from gradtx.numerics import as_array, wide_dtype, widen
 from gradtx.numerics.dtypes import in_dtype, is_float, is_float0, is_inexact, is_numeric
+from gradtx.numerics.keys import as_key, check_key
+from gradtx.numerics.rounding import by_chance, noise
 from gradtx.trees.checks import check_leaves
 from gradtx.trees.flat import Flat, flatten, keystr, map_matching
-from gradtx.values import naming, wrong_type
+from gradtx.values import Misfit, naming, wrong_type
+
+Rounding = Literal["nearest", "stochastic"]
 
 
-def apply_updates(params: Any, updates: Any) -> Any:
+def apply_updates(
+    params: Any, updates: Any, rounding: Rounding = "nearest", key: Any = None
+) -> Any:
     """params + updates, leaf by leaf, rounded once, to the dtype of the parameter.
+
+    Parameters in half precision stop moving where an update is less than half of their
+    last digit: 1 + 0.001 is 1 in bfloat16. Rounded by chance, they move on average by
+    exactly the update.
 
     Args:
       params: a tree of arrays.
       updates: a tree of the same structure and shapes; where it has None, or float0,
         the parameter stays as it is.
+      rounding: of parameters in half precision; "nearest", or "stochastic", up or down
+        so that the mean is params + updates. Others are rounded to the nearest.
+      key: for "stochastic", a random key or its seed, another one in each step.
 
     Raises:
+      ValueError: if `rounding` is neither, or "stochastic" without a key.
       TypeError: by path, where a parameter is no number, or is an integer and its
         update is none.
       ValueError: by path, where structures or shapes differ.
       TypeError: by path, if an update is complex and its parameter is not.
     """
     with naming("apply_updates"):
+        words = _random_words(rounding, key)
         flat = flatten(updates)
         ps, out = flat.match(params, "updates", "params"), []
         for i, (u, p) in enumerate(zip(flat.leaves, ps, strict=True)):
@@ -37,11 +52,38 @@ def apply_updates(params: Any, updates: Any) -> Any:
                 continue
             _check_numbers(flat, i, u, p)
             flat.check_shape(i, u, p, "updates", "params")
-            new = _mixed(_plus, p, u)
+            if words is None or not _is_half(p):
+                new = _mixed(_plus, p, u)
+            else:
+                new = _plus_by_chance(p, as_array(u), (*words, i))
             # A scalar that promotes as a Python number does goes on doing so.
             weak = getattr(p, "weak_type", False) and new.ndim == 0
             out.append(jax.lax.full_like(p, new) if weak else new)
         return flat.unflatten(out)
+
+
+def _random_words(rounding: Rounding, key: Any) -> Any:
+    """What the roundings of this call follow from; None for those to the nearest."""
+    if rounding not in ("nearest", "stochastic"):
+        raise Misfit(f"rounding is {rounding!r}; expected 'nearest' or 'stochastic'.")
+    if rounding == "nearest":
+        return None
+    if key is None:
+        raise Misfit("rounding='stochastic' needs a key, another one in each step.")
+    check_key(key)
+    return tuple(jax.random.bits(as_key(key), (2,), jnp.uint32))
+
+
+def _is_half(p: Any) -> bool:
+    dtype = getattr(p, "dtype", None)
+    return dtype is not None and is_inexact(dtype) and jnp.finfo(dtype).bits < 32
+
+
+@jax.jit
+def _plus_by_chance(p: jax.Array, u: jax.Array, words: Any) -> jax.Array:
+    dtype = wide_dtype(p.dtype, u.dtype if is_inexact(u.dtype) else p.dtype)
+    total = _plus(widen(p, dtype), in_dtype(u, dtype))
+    return by_chance(total.astype(jnp.float32), noise(p, *words), p.dtype)
 
 
 def _check_numbers(flat: Flat, i: int, u: Any, p: Any) -> None:

@@ -16,6 +16,7 @@ SHORT = 300  # characters of one value in a message
 # Rooms with names that do not stand at the top: one prints as `second_moment.rank_one`.
 ROOMS = (
     "aggregation",
+    "codecs",
     "layout",
     "matrix",
     "merges",

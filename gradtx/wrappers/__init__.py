@@ -72,6 +72,16 @@ from gradtx.wrappers.restart_moments import (
     restart_moments,
 )
 
+# In fewer bytes, and elsewhere
+from gradtx.wrappers.with_state import EncodedState as EncodedState
+from gradtx.wrappers.with_state import with_state as with_state
+from gradtx.wrappers.kahan import KahanState as KahanState, kahan as kahan
+from gradtx.wrappers.master_weights import (
+    MasterWeightsState as MasterWeightsState,
+    master_weights as master_weights,
+)
+from gradtx.wrappers.offload import OffloadedState as OffloadedState, offload as offload
+
 # Hyperparameters in the state
 from gradtx.wrappers.inject_hyperparams import (
     inject_hyperparams,

@@ -135,7 +135,7 @@ class _Field(NamedTuple):
         return [self.place(shape, *each) for each in zip(axes, arrays, strict=True)]
 
     def place(self, shape: Shape, axes: Any, x: jax.Array) -> int | None:
-        if isinstance(axes, Axes) and tuple(shape[a] for a in axes) == x.shape:
+        if isinstance(axes, Axes) and axes.fit(shape, x.shape):
             return 0 if not shape else axes.index(0) if 0 in axes else None
         if x.size == 1:  # in the place of what is not kept here
             return None

@@ -1,0 +1,103 @@
+"""Parameters in half precision, and copies in float32 that the steps are made on."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core import (
+    GradientTransformation,
+    OptState,
+    Pair,
+    Params,
+    Point,
+    Updates,
+    around_one,
+    inner_pair,
+    transformation,
+)
+from gradtx.core.precision import all_wide_enough, given, out_dtype
+from gradtx.core.roles import is_slot, point_like
+from gradtx.numerics import as_array, wide_dtype, widen
+from gradtx.numerics.dtypes import in_dtype, is_inexact
+from gradtx.trees import Leaf, PyTree, flatten
+from gradtx.trees.boxes import entries
+
+
+class MasterWeightsState(NamedTuple):
+    master: Point  # in float32; None where the parameter is no half precision
+    inner_state: OptState
+
+
+@transformation
+def master_weights(inner: GradientTransformation) -> Pair:
+    """Make the steps on copies of the parameters in float32, and round these.
+
+    w' = w + u(w), and the update is round(w') − p: so parameters in half precision are
+    the rounded weights after each `apply_updates`. An entry that changes by more than
+    about half of itself in one step is so only after the next one, as half precision
+    has no such update. It costs an array of float32; parameters in float32 have none.
+
+    Around the whole optimizer. What else changes the parameters is not seen, as the
+    copies are what counts.
+
+    Args:
+      inner: a gradient transformation, whose updates are added to the parameters.
+
+    References:
+      Micikevicius et al., 2018, arXiv:1710.03740, section 3.1.
+    """
+    pair = inner_pair(inner)
+
+    def init(params: Params) -> MasterWeightsState:
+        if is_slot(params):
+            return MasterWeightsState(params, pair.init(params))
+        master = jax.tree.map(lambda p: point_like(p) if _is_half(p) else None, params)
+        return MasterWeightsState(master, pair.init(_merged(params, master)))
+
+    def update(
+        updates: Updates, state: MasterWeightsState, params: Params, **extra: Any
+    ) -> tuple[Updates, MasterWeightsState]:
+        flat, ps = given(updates, params)
+        weights = _merged(params, state.master)
+        wide = all_wide_enough(updates)
+        out, inner_state = pair.update(wide, state.inner_state, weights, **extra)
+        us = flat.match(out, "updates", "the transformed updates")
+        masters = entries(flat, state.master, "updates", "state.master")
+        news: list[Leaf] = []
+        for i, (g, p, u) in enumerate(zip(flat.leaves, ps, us, strict=True)):
+            if g is None or u is None:
+                news.append(u)
+                continue
+            flat.check_shape(i, u, p, "the transformed updates", "params")
+            dtype, new = out_dtype(g, p), as_array(u)
+            if masters[i] is not None:
+                flat.check_shape(i, masters[i], p, "state.master", "params")
+                masters[i], new = _stepped(masters[i], new, p)
+            news.append(in_dtype(new, dtype))
+        structure: Any = jax.tree.structure(state.master)
+        kept = structure.unflatten(x for x in masters if x is not None)
+        return flat.unflatten(news), MasterWeightsState(kept, inner_state)
+
+    return around_one(MasterWeightsState, init, update, inner, pair)
+
+
+@jax.jit
+def _stepped(w: jax.Array, u: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The weights after an update, and from the parameters to these, rounded."""
+    real = wide_dtype(w.dtype, u.dtype)
+    new = in_dtype(widen(w, real) + widen(u, real), w.dtype)
+    return new, widen(in_dtype(new, p.dtype), w.dtype) - widen(p, w.dtype)
+
+
+def _is_half(p: Any) -> bool:
+    dtype = getattr(p, "dtype", None)
+    return dtype is not None and is_inexact(dtype) and jnp.finfo(dtype).bits < 32
+
+
+def _merged(params: PyTree, master: PyTree) -> PyTree:
+    """The parameters with the copies in the place of those that have one."""
+    flat = flatten(params)
+    copies = entries(flat, master, "params", "state.master")
+    pairs = zip(flat.leaves, copies, strict=True)
+    return flat.unflatten([p if w is None else w for p, w in pairs])
