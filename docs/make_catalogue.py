@@ -36,10 +36,14 @@ SMALL = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
 ADAM = gradtx.scale_by_adam()
 # What is given to a factory for an argument that has no default, by its name.
 GIVEN = {
+    "adv_optimizer": gradtx.scale(-0.1),
+    "gradient": gradtx.identity(),
+    "perturbation": gradtx.scale(0.1),
     "view": gradtx.layout.eigenbasis(),
     "base_optimizer": ADAM,
     "bound": "at most",
     "clipping": 0.1,
+    "codec": gradtx.codecs.int8(),
     "axis_names": "data",
     "decay": 0.9,
     "eta": 0.1,
@@ -63,6 +67,7 @@ GIVEN = {
     "measure_name": "norm",
     "measures": {"norm": gradtx.global_norm},
     "noise_multiplier": 1.0,
+    "norm": "sign",
     "optimizer": ADAM,
     "param_labels": gradtx.matrices,
     "projection": lambda params: params,
@@ -95,9 +100,9 @@ ASKED = {
     "value": 1.0,
     "grad": SMALL,
     "value_fn": NORM,
-    "obj_fn": NORM,
-    "grad_fn": jax.grad(NORM),
+    "grad_fn": lambda params, i: params,
     "learning_rate": 0.1,
+    "obj_fn": NORM,
 }
 HEAD = f"""# The catalogue
 
@@ -174,19 +179,33 @@ def makes_transformations(factory: Any) -> bool:
     return made in (gradtx.Pair, gradtx.GradientTransformation)
 
 
-def transformations(names: Iterable[str]) -> list[str]:
+def only_in(room: Any) -> list[str]:
+    """The factories that a room has for itself, and the top has not."""
+    return [
+        name
+        for name, made in vars(room).items()
+        if makes_transformations(made)
+        and made.__name__ == name
+        and made.__module__ == room.__name__  # and no part of the algebra
+        and name not in room.__all__
+    ]
+
+
+def transformations(names: Iterable[str], room: Any = None) -> list[str]:
     lines = [
         "| name | what it does | scope | bytes | needs | equals | source |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in names:
-        factory = getattr(gradtx, name, None)
+    own = only_in(room) if room else []
+    for name in [*names, *own]:
+        home = room if name in own else gradtx
+        factory = getattr(home, name, None)
         if not makes_transformations(factory) or factory.__name__ != name:
             continue
         tx, doc = example(factory), inspect.getdoc(factory)
         described = gradtx.describe(tx, in_its_form(tx, LAYER))
         cells = [
-            f"`{name}`",
+            f"`{name}`" if home is gradtx else f"`{_within(room)}.{name}`",
             summary(doc),
             str(tx.scope)[0],
             f"{described.state_bytes_per_parameter:.2f}".rstrip("0").rstrip("."),
@@ -196,6 +215,10 @@ def transformations(names: Iterable[str]) -> list[str]:
         ]
         lines.append(f"| {' | '.join(map(cell, cells))} |")
     return lines
+
+
+def _within(room: Any) -> str:
+    return room.__name__.rpartition(".")[2]
 
 
 def others(home: Any, names: Iterable[str]) -> list[str]:
@@ -214,7 +237,7 @@ def page() -> str:
     rooms = {name for room in ROOMS.values() for name in room.__all__}
     parts = [HEAD]
     for title, room in ROOMS.items():
-        parts.append(f"## {title}\n\n" + "\n".join(transformations(room.__all__)))
+        parts.append(f"## {title}\n\n" + "\n".join(transformations(room.__all__, room)))
     algebra = [name for name in gradtx.__all__ if name not in rooms]
     lifts = ("entrywise", "leafwise", "treewise", "transformation")
     algebra = [name for name in sorted(algebra) if name not in lifts]

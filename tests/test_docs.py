@@ -79,6 +79,12 @@ def test_the_page_of_averages_runs_and_prints_what_it_says():
     assert namespace["distance"](averaged) < 0.7 * namespace["distance"](p)
 
 
+def test_the_page_of_states_that_move_on_runs_and_prints_what_it_says(lenient):
+    namespace = run_page("migrate.md")
+    assert namespace["after"] < 0.9 * namespace["before"]
+    assert namespace["state"][0].count == 500
+
+
 def test_the_first_two_commands_do_all_their_set_up():
     main, tests = blocks(README, "sh")
     for command, end in ((main, "-m gradtx\n"), (tests, "-m pytest -q -n auto\n")):

@@ -307,8 +307,12 @@ def test_bases_of_one_kind_go_on():
 
 
 def test_a_state_of_another_optimizer_is_refused():
-    with pytest.raises((TypeError, ValueError), match=r"scale_by_lion.*expected 3"):
+    with pytest.raises(
+        (TypeError, ValueError), match=r"scale_by_lion.*expected 3.*old_par"
+    ):
         migrate(gradtx.lion(1e-3), STATE, ADAM, P)
+    with pytest.raises(ValueError, match=r"^migrate: params is None"):
+        migrate(ADAM, STATE, ADAM, None)
     with pytest.raises(
         TypeError, match=r"old_tx is.*expected a gradient transformation"
     ):
@@ -331,6 +335,66 @@ def test_a_plan_takes_shapes():
     assert report == done
 
 
+# Codes
+
+WIDE = {"kernel": np.sin(np.arange(4096, dtype=np.float32)).reshape(16, 256)}
+WIDE["bias"] = P["bias"]
+
+
+def low(codec):
+    return gradtx.wrappers.with_state(ADAM, codec)
+
+
+def test_a_state_goes_into_codes_and_out_of_them():
+    int8 = low(gradtx.codecs.int8())
+    wide = trained(ADAM, WIDE)
+    state, report = migrate(ADAM, wide, int8, WIDE)
+    chex.assert_trees_all_equal_shapes_and_dtypes(state, int8.init(WIDE))
+    assert state.count == state.inner_state[0].count == STEPS
+    assert "inner_state/0/mu     from 0/mu; kernel; in codes" in str(report)
+    back, report = migrate(int8, state, ADAM, WIDE)
+    assert "0/mu     from inner_state/0/mu; kernel; decoded" in str(report)
+    assert_same(back[0].mu["bias"], wide[0].mu["bias"])
+    for field in ("mu", "nu"):
+        old, new = (np.asarray(getattr(s[0], field)["kernel"]) for s in (wide, back))
+        assert 0 < np.abs(new - old).max() < 0.02 * np.abs(old).max()
+    plan, _ = migrate(ADAM, jax.eval_shape(ADAM.init, WIDE), int8, WIDE)
+    chex.assert_trees_all_equal_shapes_and_dtypes(plan, state)
+
+
+def test_codes_of_one_codec_are_the_same_and_those_of_others_are_made_anew():
+    exact, int8 = low(gradtx.codecs.bfloat16_and_rest()), low(gradtx.codecs.int8())
+    wide = trained(ADAM, WIDE)
+    state, _ = migrate(ADAM, wide, exact, WIDE)
+    again, _ = migrate(exact, state, exact, WIDE)
+    assert all(map(lambda x, y: x is y, *map(jax.tree.leaves, (again, state))))
+    over, _ = migrate(exact, state, int8, WIDE)
+    once, _ = migrate(ADAM, wide, int8, WIDE)
+    assert_same(over.inner_state, once.inner_state)
+    assert_same(migrate(exact, state, ADAM, WIDE)[0][0], wide[0])
+
+
+def test_a_leaf_that_was_grown_keeps_its_corner_in_codes():
+    exact = low(gradtx.codecs.bfloat16_and_rest())
+    wide = trained(ADAM, WIDE)
+    state, _ = migrate(ADAM, wide, exact, WIDE)
+    more = {**WIDE, "kernel": np.ones((17, 256), np.float32)}
+    with pytest.raises(ValueError, match=r"If it is of other parameters.*old_params"):
+        migrate(exact, state, exact, more, grown="corner", grads=grads(more))
+    grown, _ = migrate(
+        exact,
+        state,
+        exact,
+        more,
+        grown="corner",
+        grads=grads(more),
+        old_params=WIDE,
+    )
+    mu = migrate(exact, grown, ADAM, more)[0][0].mu["kernel"]
+    assert_same(mu[:16], wide[0].mu["kernel"])
+    np.testing.assert_allclose(mu[16], (1 - 0.9**3) * np.cos(1.0), rtol=1e-6)
+
+
 # Optax
 
 
@@ -348,6 +412,18 @@ def test_states_of_optax_come_and_go(lenient):
     back, report = migrate(ours, came, theirs, P)
     assert_same(back, state)
     assert (report.anew, report.left) == ((), ())
+
+
+def test_optax_may_look_at_the_leaves(lenient):
+    labels, mask = {"kernel": "a", "bias": "b"}, {"kernel": True, "bias": False}
+    parts = optax.partition({"a": optax.adam(1e-2), "b": optax.adam(1e-2)}, labels)
+    state, report = migrate(parts, parts.init(P), ADAM, P)
+    assert_same(state, ADAM.init(P))
+    assert (report.anew, report.left) == ((), ())
+    decayed = optax.adamw(1e-2, mask=mask)
+    back, report = migrate(ADAM, STATE, decayed, P)
+    assert jax.tree.structure(back) == jax.tree.structure(decayed.init(P))
+    assert_same(back[0].mu, MU)
 
 
 def test_optax_means_something_else_by_some_names(lenient):

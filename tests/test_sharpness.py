@@ -145,6 +145,21 @@ def test_equals_optax(opaque, reset, x64):
         np.testing.assert_allclose(flat(ours), flat(theirs), rtol=1e-10)
 
 
+def test_arguments_out_of_their_range_are_refused():
+    with pytest.raises(
+        ValueError, match=r"wsam.*gamma must be a finite number in \[0, 1\)"
+    ):
+        wsam(sgd(), gamma=1.0)
+    with pytest.raises((TypeError, ValueError), match=r"sam.*sync_period"):
+        gradtx.sam(sgd(), sgd(), sync_period=0)
+    with pytest.raises(TypeError, match=r"sam.*adv_optimizer"):
+        gradtx.sam(sgd(), gradtx.sgd)
+    with pytest.raises(TypeError, match=r"sam.*batch_axis_name must be the name of"):
+        gradtx.sam(sgd(), sgd(), batch_axis_name=3)
+    with pytest.raises(ValueError, match=r"looksam.*rho"):
+        looksam(sgd(), rho=-1.0)
+
+
 def test_the_two_forms_of_sam_are_the_same(x64):
     climb = gradtx.chain(gradtx.normalize(), gradtx.sgd(0.3))
     transparent = run(gradtx.sam(sgd(), climb), calls=2)
@@ -198,6 +213,26 @@ def test_what_grad_fn_is_not_is_said():
             tx.update(p, state, p, grad_fn=lambda p, i: {"v": p["w"]})
         with pytest.raises(ValueError, match=r"grad_fn\(params, 0\)\['w'\].*\(1,\)"):
             tx.update(p, state, p, grad_fn=lambda p, i: {"w": p["w"][:1]})
+
+
+def test_inside_of_a_part_the_error_says_what_grad_fn_got():
+    p = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+    parts = {True: asam(sgd()), False: sgd()}
+    tx = gradtx.partition(parts, gradtx.matrices)
+    loss = jax.grad(lambda p, i: (p["w"] @ p["b"]).sum())
+    with pytest.raises(TypeError) as raised:
+        tx.update(p, tx.init(p), p, grad_fn=loss)
+    assert "belongs outside of them" in "".join(raised.value.__notes__)
+
+
+def test_a_radius_may_be_injected():
+    p = {"w": jnp.ones(3)}
+    tx = gradtx.inject_hyperparams(asam)(sgd(), rho=0.5)
+    state = tx.init(p)
+    assert state.hyperparams["rho"] == 0.5
+    state.hyperparams["rho"] = jnp.float32(0.0)
+    u, _ = tx.update({"w": jnp.full(3, 2.0)}, state, p, grad_fn=lambda p, i: p)
+    np.testing.assert_allclose(u["w"], -0.1)
 
 
 def test_a_second_gradient_is_computed_every_kth_step_only():

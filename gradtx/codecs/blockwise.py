@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from gradtx.codecs.codec import MOMENTS, Coding, Rounding, codec
 from gradtx.codecs.maps import Map, dynamic
@@ -105,7 +106,9 @@ def float8(block: Steps = 256, rounding: Rounding = "stochastic") -> Coding:
       block: as for `int8`.
       rounding: as for `int8`.
     """
-    dtype, most = jnp.float8_e4m3fn, 448.0
+    dtype, most = np.dtype(jnp.float8_e4m3fn), 448.0
+    # A table, as XLA turns a division into a product, and 448 / 448 would not be 1.
+    values = np.arange(256, dtype=np.uint8).view(dtype).astype(float) / most
 
     def encode(role, x, draw):
         cut = _cut_of(x, block)
@@ -116,7 +119,8 @@ def float8(block: Steps = 256, rounding: Rounding = "stochastic") -> Coding:
 
     def decode(role, code, like):
         cut = _cut_of(code.codes, block)
-        shares = cut.apart(code.codes).astype(code.scales.dtype) / most
+        places = lax.bitcast_convert_type(cut.apart(code.codes), jnp.uint8)
+        shares = _looked_up(values, places.astype(jnp.int32), code.scales.dtype)
         return in_dtype(cut.together(shares * code.scales[..., None]), like.dtype)
 
     return Coding(encode, decode, _axes, MOMENTS)
@@ -145,13 +149,17 @@ class _Table(NamedTuple):
 
     def decode(self, codes: jax.Array, dtype: Any) -> jax.Array:
         places = codes.astype(jnp.int32) - int(jnp.iinfo(self.dtype).min)
-        values = jnp.asarray(self.values, dtype)
-        where = jax.typeof(places).sharding if is_placed(places) else None
-        return values.at[places].get(mode="promise_in_bounds", out_sharding=where)
+        return _looked_up(self.values, places, dtype)
 
     @property
     def last(self) -> float:
         return float(len(self.map.entries) - 1)
+
+
+def _looked_up(values: np.ndarray, places: jax.Array, dtype: Any) -> jax.Array:
+    where = jax.typeof(places).sharding if is_placed(places) else None
+    known = jnp.asarray(values, dtype)
+    return known.at[places].get(mode="promise_in_bounds", out_sharding=where)
 
 
 def _table(

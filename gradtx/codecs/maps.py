@@ -29,7 +29,8 @@ class Map:
         slopes = 1 / np.diff(self.entries)
         for i, slope in enumerate(slopes):
             if not self.lines or not np.isclose(slope, self.lines[-1].slope):
-                self.lines.append(Line(slope, i - slope * self.entries[i]))
+                start = i - slope * self.entries[i]
+                self.lines.append(Line(float(slope), float(start)))
 
     def index(self, x: jax.Array) -> jax.Array:
         """Where x in [0, 1] lies among the entries, to 2⁻¹⁵."""

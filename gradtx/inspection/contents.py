@@ -4,7 +4,7 @@ Two states of different transformations are compared by these, as `migrate` does
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -24,6 +24,7 @@ from gradtx.values import Misfit, Value, brief
 
 # Wrappers whose state inside is of other coordinates, or of other leaves.
 LAYOUTS = {"conjugate", "flatten", "split_real_and_imaginary", "stacked"}
+OTHERS = "If it is of other parameters, say of which: old_params=..."
 # Of the names that Optax has for a state of ours, those that it has for no other.
 OURS = {
     theirs: ours
@@ -48,8 +49,10 @@ class Held:
     native: bool = True  # whether the named tuple is of this library
     tx: Any = None  # the part that it belongs to, if that is known
     frame: tuple[Any, ...] = ()  # which layouts are around it
+    codecs: tuple[Any, ...] = ()  # in which an array of it may be encoded
     slot: Slot | None = None
     entries: Mapping[str, Any] | None = None
+    params: Mapping[str, Any] | None = None  # what the entries are for
     value: Any = None
 
     def leaves(self) -> list[str]:
@@ -92,9 +95,8 @@ def contents(tx: Any, state: PyTree, params: PyTree) -> Contents:
       Misfit: if the state is not one of the transformation.
     """
     structure: Any
-    init = as_pair(tx, "tx").init
-    slots, structure = slots_in(init, "migrate")
-    outline = structure.unflatten(slots)
+    outline = _outline(as_pair(tx, "tx").init, params)
+    structure = jax.tree.structure(outline, is_leaf=is_slot)
     try:
         values = structure.flatten_up_to(state)
     except ValueError as error:
@@ -103,14 +105,46 @@ def contents(tx: Any, state: PyTree, params: PyTree) -> Contents:
     for number, part in _owners(tx, outline):
         owners.setdefault(number, []).append(part)
     names = leaf_names(flat)
-    held = []
+    by_name, held = dict(zip(names, flat.leaves, strict=True)), []
     for value, one in zip(values, _walk(outline, owners, _Where()), strict=True):
         if one.slot is None:
-            held.append(_with(one, value=value))
+            held.append(replace(one, value=value))
         else:
             xs = entries(flat, value, "params", f"the state's {one.place}")
-            held.append(_with(one, entries=dict(zip(names, xs, strict=True))))
-    return Contents(held, structure, flat, dict(zip(names, flat.leaves, strict=True)))
+            found = dict(zip(names, xs, strict=True))
+            held.append(replace(one, entries=found, params=by_name))
+    return Contents(held, structure, flat, by_name)
+
+
+def _outline(init: Any, params: PyTree) -> PyTree:
+    """A state with a `Slot` for each tree like the parameters."""
+    try:
+        slots, structure = slots_in(init, "migrate")
+        return structure.unflatten(slots)
+    except TypeError:  # a pair of others, which looks at the parameters
+        flat = flatten(jax.eval_shape(lambda p: p, params))
+        return _seen(jax.eval_shape(init, params), flat)
+
+
+def _seen(node: Any, flat: Flat) -> Any:
+    """A node with a `Slot` where it holds an array like each of some parameters."""
+    keys, children, structure = opened(node)
+    if keys and _is_like(node, flat):
+        return Slot(axes=all_axes)
+    return structure.unflatten(_seen(x, flat) for x in children) if keys else node
+
+
+def _is_like(node: Any, flat: Flat) -> bool:
+    try:
+        found = flat.structure.flatten_up_to(node)
+    except ValueError:
+        return False
+    held = [
+        (x, p) for x, p in zip(found, flat.leaves, strict=True) if jax.tree.leaves(x)
+    ]
+    return bool(held) and all(
+        jax.tree_util.all_leaves([x]) and shape_of(x) == shape_of(p) for x, p in held
+    )
 
 
 def contents_of_old(
@@ -119,15 +153,18 @@ def contents_of_old(
     """The fields of a state, of these parameters or of those that it shows."""
     init = as_pair(tx, "old_tx").init
     given = params if old_params is None else old_params
-    for like in (given, _parameters_in(init, state)):
-        if like is not None and _is_of(jax.eval_shape(init, like), state):
-            return contents(tx, state, like).held
-    if isinstance(tx, Value) and not _is_of(state, jax.eval_shape(init, given), False):
-        return contents(tx, from_optax_state(tx, given, state), given).held
-    raise Misfit(
-        f"the state is not that of {brief(tx)} for these parameters; if it is of "
-        "others, pass old_params=..."
-    )
+    expected = jax.eval_shape(init, given)
+    if _is_of(expected, state):
+        return contents(tx, state, given).held
+    shown = _parameters_in(init, state)
+    if shown is not None and _is_of(jax.eval_shape(init, shown), state):
+        return contents(tx, state, shown).held
+    if isinstance(tx, Value) and not _is_of(expected, state, shapes=False):
+        try:
+            return contents(tx, from_optax_state(tx, given, state), given).held
+        except (TypeError, ValueError) as error:
+            raise Misfit(f"{error} {OTHERS}", type(error)) from None
+    raise Misfit(f"the state is not that of {brief(tx)} for these parameters. {OTHERS}")
 
 
 def _is_of(made: PyTree, state: PyTree, shapes: bool = True) -> bool:
@@ -143,8 +180,8 @@ def _is_of(made: PyTree, state: PyTree, shapes: bool = True) -> bool:
 def _parameters_in(init: Any, state: PyTree) -> PyTree | None:
     """The shapes of the parameters, from fields that have an array like each."""
     structure: Any
-    slots, structure = slots_in(init, "migrate")
     try:
+        slots, structure = slots_in(init, "migrate")
         values = structure.flatten_up_to(state)
         trees = [
             jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), value)
@@ -158,10 +195,6 @@ def _parameters_in(init: Any, state: PyTree) -> PyTree | None:
 
 def _first(*found: Any) -> Any:
     return next((x for x in found if x is not None), None)
-
-
-def _with(held: Held, **what: Any) -> Held:
-    return Held(**{**vars(held), **what})
 
 
 def _owners(tx: Any, state: Any) -> Iterator[tuple[int, Any]]:
@@ -179,23 +212,31 @@ class _Where:
     node: Any = None  # the named tuple around
     tx: Any = None
     frame: tuple[Any, ...] = ()
+    codecs: tuple[Any, ...] = ()
 
     def inside(self, node: Any, txs: list[Any]) -> "_Where":
         """The same place, now that it is known what is there."""
         found = vars(self) | ({"tx": txs[-1]} if txs else {})
         found["frame"] += tuple(_layout(tx) for tx in txs if _layout(tx))
+        found["codecs"] += tuple(
+            tx.arguments["codec"] for tx in txs if _is_called(tx, "with_state")
+        )
         if hasattr(type(node), "_fields"):
             found |= {"group": self.path, "node": node}
         return _Where(**found)
 
     def at(self, key: Any) -> "_Where":
-        return _Where(**{**vars(self), "path": (*self.path, key)})
+        return replace(self, path=(*self.path, key))
+
+
+def _is_called(tx: Any, name: str) -> bool:
+    return isinstance(tx, Value) and tx.factory.__name__ == name
 
 
 def _layout(tx: Any) -> Any:
     """How a wrapper lays its inside out; None if it leaves it as it is."""
-    name = getattr(getattr(tx, "factory", None), "__name__", "")
-    if name not in LAYOUTS:
+    name = next((name for name in LAYOUTS if _is_called(tx, name)), None)
+    if name is None:
         return None
     view = tx.arguments.get("view")
     return (name, view.factory.__name__) if isinstance(view, Value) else (name,)
@@ -231,6 +272,7 @@ def _held(leaf: Any, where: _Where) -> Held:
         native=_is_ours(node),
         tx=where.tx,
         frame=where.frame,
+        codecs=where.codecs,
         slot=leaf if is_slot(leaf) else None,
     )
 

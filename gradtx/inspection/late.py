@@ -61,15 +61,21 @@ def as_old(
     Raises:
       Misfit: from what is returned, if the field has another role.
     """
-    first = tx.update(grads, tx.init(params), params)[1]
     one = {"x": jnp.ones(())}
+    try:
+        first = tx.update(grads, tx.init(params), params)[1]
+        start = tx.init(one)._replace(count=jnp.int32(0))
+    except Exception as error:
+        raise Misfit(
+            f"{brief(tx)} is no algorithm of this library that needs a gradient alone, "
+            f"so grads do not say what it begins with late: {error}"
+        ) from error
 
     def step(_: Any, state: Any) -> Any:
         return jax.tree.map(
             lambda new, old: new.astype(old.dtype), tx.update(one, state, one)[1], state
         )
 
-    start = tx.init(one)
     steps = min(count, MANY)
     late = start._replace(count=jnp.int32(count - steps))
     now = jax.lax.fori_loop(0, steps, step, late)
@@ -78,8 +84,9 @@ def as_old(
     def of(field: str, role: Role | None) -> PyTree:
         if role not in (Role.MEAN, Role.SQUARE):
             raise Misfit(
-                f"{field} of {brief(tx)} is neither a mean nor a second moment, so no "
-                "gradient says how it would be after some updates."
+                f"{field} of {brief(tx)} is neither a mean nor a second moment, so "
+                "grads do not say what it begins with late. A part of its own, as by "
+                "partition, counts from 0."
             )
         new, old = (jax.tree.leaves(getattr(s, field))[0] for s in (now, then))
         ratio = new / jnp.where(old == 0, 1, old)

@@ -1,6 +1,6 @@
 """A state carried on to another optimizer."""
 
-from typing import Any
+from typing import Any, Literal
 
 from gradtx.core.pair import as_pair
 from gradtx.inspection.contents import contents_of_old
@@ -19,7 +19,7 @@ def migrate(
     *,
     old_params: PyTree | None = None,
     fields: Fields | None = None,
-    grown: str = "refuse",
+    grown: Literal["refuse", "corner"] = "refuse",
     grads: PyTree | None = None,
     count: int | None = None,
 ) -> tuple[PyTree, Migration]:
@@ -76,6 +76,8 @@ def migrate(
     with naming("migrate"):
         if grown not in ("refuse", "corner"):
             raise Misfit(f"grown is {brief(grown)}; expected 'refuse' or 'corner'.")
+        if params is None:
+            raise Misfit("params is None; expected the parameters to go on with.")
         as_pair(old_tx, "old_tx"), as_pair(new_tx, "new_tx")
         held = contents_of_old(old_tx, state, params, old_params)
         options = Options(fields or {}, grown == "corner", grads, count)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core.pair import as_pair
+from gradtx.inspection.coded import codec_of, decoded, encoded, forms, plain_like
 from gradtx.inspection.contents import Held, contents
 from gradtx.inspection.counting import Counting, is_injected
 from gradtx.inspection.matching import Fields, Matching, Source, place_of
@@ -89,8 +90,23 @@ class Move:
         if source is None:
             self._note("anew", held, leaf)
             return self._begun(held, leaf)
-        place, old = place_of(source.held, source.leaf), source.content
+        place = place_of(source.held, source.leaf)
         self.taken.add(place)
+        shown = source.held.place if leaf == source.leaf else place
+        codec, old = codec_of(held, leaf), codec_of(source.held, source.leaf)
+        if codec is None and old is None:
+            moved, note = self._fitted(held, leaf, place, source.content, like)
+        elif codec == old and forms(like) == forms(source.content):
+            moved, note = jax.tree.map(self._in_dtype, source.content, like), ""
+        else:
+            moved, note = self._recoded(held, leaf, source, old, codec)
+        self._note("carried", held, leaf, shown, note)
+        return moved
+
+    def _fitted(
+        self, held: Held, leaf: str | None, place: str, old: Any, like: Any
+    ) -> tuple[Any, str]:
+        """What goes on, in the types of the new state, and what to say of it."""
         structure: Any = jax.tree.structure(like)
         if structure != jax.tree.structure(old):
             raise _misfit(
@@ -102,18 +118,40 @@ class Move:
         if any(shape_of(x) != y.shape for x, y in pairs):
             for x, y in pairs:
                 self._check_grown(held, leaf, place, (shape_of(x), y.shape))
-            whole = jax.tree.leaves(self._begun(held, leaf))
+            whole = jax.tree.leaves(self._begun(held, leaf, plain=True))
             moved = list(map(_in_corner, moved, whole))
             notes.append("in the corner, the rest begins anew")
-        shown = source.held.place if leaf == source.leaf else place
-        self._note("carried", held, leaf, shown, *notes[:1])
-        return structure.unflatten(moved)
+        return structure.unflatten(moved), "".join(notes[:1])
 
-    def _begun(self, held: Held, leaf: str | None) -> Any:
+    def _recoded(
+        self, held: Held, leaf: str | None, source: Source, old: Any, new: Any
+    ) -> tuple[Any, str]:
+        """The same, of what is encoded in the old state or in the new one."""
+        content, like = source.content, (held.entries or {})[leaf or ""]
+        if old is not None:
+            p = (source.held.params or {})[source.leaf or ""]
+            content = decoded(old, source.held.role, content, plain_like(p))
+        if new is not None:
+            like = plain_like(self.new.by_name[leaf or ""])
+        place = place_of(source.held, source.leaf)
+        moved, note = self._fitted(held, leaf, place, content, like)
+        notes = [note] if note else []
+        if new is not None:
+            return encoded(new, held.role, moved), "; ".join(["in codes", *notes])
+        return moved, "; ".join(["decoded", *notes])
+
+    def _begun(self, held: Held, leaf: str | None, plain: bool = False) -> Any:
+        """What an entry begins with; `plain` if it is not to be encoded."""
+        codec = codec_of(held, leaf)
         if self.counting.is_late(held, leaf):
-            return self.counting.begun_late(held, leaf)
+            late = self.counting.begun_late(held, leaf)
+            return late if codec is None or plain else encoded(codec, held.role, late)
         fresh = self.fresh[held.place]
-        return fresh.value if leaf is None else (fresh.entries or {})[leaf]
+        begun = fresh.value if leaf is None else (fresh.entries or {})[leaf]
+        if codec is None or not plain:
+            return begun
+        like = plain_like(self.new.by_name[leaf or ""])
+        return decoded(codec, held.role, begun, like)
 
     def _in_dtype(self, x: Any, like: Any) -> Any:
         if isinstance(x, jax.ShapeDtypeStruct):
@@ -184,7 +222,9 @@ def _rounds(x: Any, like: Any, place: str) -> bool:
     Raises:
       Misfit: if it would lose more.
     """
-    old, new = getattr(x, "dtype", np.asarray(x).dtype), like.dtype
+    # An array is not looked into, as it may be large, and on a device.
+    old = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+    new = like.dtype
     if old == new:
         return False
     if is_inexact(old) != is_inexact(new) or (is_real(new) and not is_real(old)):

@@ -5,6 +5,8 @@ Each needs the gradient as a function: `update(grads, state, params, grad_fn=lam
 params, i: grad(params, batch))`. See `perturbed_gradient`; for plain SAM, see `sam`.
 """
 
+from typing import Annotated
+
 from gradtx.core import GradientTransformation, chain, identity
 from gradtx.transforms.deviation import deviation
 from gradtx.transforms.scaling import scale, scale_by_schedule
@@ -21,11 +23,14 @@ from gradtx.values import (
     Steps,
     checked,
 )
-from gradtx.values.arguments import FractionConstant
+from gradtx.values.arguments import Constant, Number
 from gradtx.wrappers.parallel import parallel
 from gradtx.wrappers.perturbed_gradient import perturbed_gradient
 from gradtx.wrappers.sharpness import reuse_sharpness, surrogate_gap
 
+Gamma = Annotated[
+    Constant, Number(name="Gamma", low=0, high=1, high_open=True, schedule=False)
+]
 EPS = 1e-12  # the authors', beside the norm of a gradient
 
 
@@ -82,7 +87,7 @@ def gsam(
 def wsam(
     optimizer: GradientTransformation,
     rho: NonNegative = 0.05,
-    gamma: FractionConstant = 0.9,
+    gamma: Gamma = 0.9,
     learning_rate: LearningRate | None = None,
 ) -> GradientTransformation:
     """SAM with the sharpness as a regularizer of its own weight: WSAM.

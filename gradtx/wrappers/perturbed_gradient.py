@@ -102,5 +102,14 @@ def gradient_at(grad_fn: Any, params: Params, i: int, updates: Updates) -> Updat
     except ValueError:  # of a builtin, which does not say what it takes
         pass
     flat = flatten(updates)
-    gs = gradients_beside(flat, grad_fn(params, i), f"grad_fn(params, {i})")
+    try:
+        found = grad_fn(params, i)
+    except Exception as error:
+        if None in flatten(params).leaves:
+            error.add_note(
+                "grad_fn was given None for parameters that a part is not for, as in "
+                "partition and masked: what calls it belongs outside of them."
+            )
+        raise
+    gs = gradients_beside(flat, found, f"grad_fn(params, {i})")
     return flat.unflatten(gs)

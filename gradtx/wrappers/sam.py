@@ -1,6 +1,6 @@
 """Sharpness-aware minimization around any two optimizers: SAM."""
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,10 @@ from gradtx.trees.boxes import entries
 from gradtx.trees.checks import check_leaves, parameters_beside
 from gradtx.trees.update import apply_updates
 from gradtx.values import Steps
+from gradtx.values.arguments import instance_of
 from gradtx.wrappers.perturbed_gradient import GradFn, gradient_at
+
+AxisName = Annotated[str, instance_of(str, "the name of an axis", "AxisName")]
 
 
 class SAMState(NamedTuple):
@@ -45,7 +48,7 @@ def sam(
     sync_period: Steps = 2,
     reset_state: bool = True,
     opaque_mode: bool = False,
-    batch_axis_name: str | None = None,
+    batch_axis_name: AxisName | None = None,
 ) -> Pair:
     """Step by the gradient that is uphill of the parameters: SAM.
 

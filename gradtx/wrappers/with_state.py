@@ -189,9 +189,9 @@ class _Plan:
         large = any(x.ndim and has_more(x, self.min_size) for x in self.like)
         if large and not any(self.arrays) and roles <= {Role.OTHER}:
             raise Misfit(
-                "the state inside does not say which of its fields are means and which "
-                "are squares, so that nothing can be encoded. Annotate them (see "
-                "gradtx.roles), or take a transformation of this library."
+                "nothing in the state inside says that it is a mean or a square, so "
+                "that nothing can be encoded. Annotate its fields (see gradtx.roles); "
+                "inside of stacked or flatten, with_state can tell."
             )
 
     def check(self, state: PyTree) -> None:
