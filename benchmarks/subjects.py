@@ -15,7 +15,15 @@ import jax.numpy as jnp
 import optax
 
 import gradtx
-from benchmarks import ahead, catalogue as shared, device, measure, solvers, trees
+from benchmarks import (
+    ahead,
+    catalogue as shared,
+    device,
+    measure,
+    solvers,
+    state,
+    trees,
+)
 from benchmarks.measure import Result, Run
 from benchmarks.recipes import (
     LIBRARIES,
@@ -488,4 +496,6 @@ SUBJECTS = {
     "packed": packed,
     "lbfgs": lbfgs,
     "solvers": solvers.solvers,
+    "state": state.state,
+    "parameters": state.parameters,
 }

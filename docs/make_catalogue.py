@@ -247,6 +247,15 @@ def page() -> str:
     parts.append(
         "## Estimators of a second moment\n\n" + "\n".join(others(home, names))
     )
+    room = gradtx.wrappers
+    names = [n for n in dir(room) if makes_transformations(getattr(room, n))]
+    names = [
+        n for n in names if n not in room.__all__ and hasattr(vars(room)[n], "build")
+    ]
+    parts.append("## Of `gradtx.wrappers` alone\n\n" + "\n".join(others(room, names)))
+    home = gradtx.codecs
+    names = [n for n in home.__all__ if n.islower() and n != "codec"]
+    parts.append("## Codecs of a state\n\n" + "\n".join(others(home, names)))
     schedules = [n for n in gradtx.schedules.__all__ if n.islower() and n != "schedule"]
     parts.append("## Schedules\n\n" + "\n".join(others(gradtx, schedules)))
     return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"

@@ -474,6 +474,10 @@ def test_an_offloaded_state_lies_in_the_hosts_memory():
         mu = state.inner_state.inner_state[0].mu
         assert mu["w"].codes.sharding.memory_kind == "pinned_host"
         assert mu["b"].sharding.memory_kind == "device"
+    with pytest.raises(ValueError, match="put offload outside"):
+        wrappers.with_state(wrappers.offload(gradtx.adam(0.1)), codecs.int8()).init(
+            PARAMS
+        )
 
 
 def test_a_device_without_memory_of_the_host_is_named(monkeypatch):

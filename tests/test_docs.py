@@ -85,6 +85,12 @@ def test_the_page_of_states_that_move_on_runs_and_prints_what_it_says(lenient):
     assert namespace["state"][0].count == 500
 
 
+def test_the_page_on_fewer_bits_runs_and_prints_what_it_says(lenient):
+    namespace = run_page("low-bit.md")
+    made = namespace["averaged"].init({"w": jnp.ones((64, 64))})
+    assert made[1].average["w"].shape == (64, 64)
+
+
 def test_the_first_two_commands_do_all_their_set_up():
     main, tests = blocks(README, "sh")
     for command, end in ((main, "-m gradtx\n"), (tests, "-m pytest -q -n auto\n")):

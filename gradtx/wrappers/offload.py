@@ -32,8 +32,8 @@ def offload(inner: GradientTransformation, min_size: StepsOrZero = 4096) -> Pair
     """Keep the state of a transformation in the host's memory between the steps.
 
     For states that a device has no room for. In each step the arrays travel to the
-    device and back, and the updates are the same. It goes around what makes the state,
-    and inside of what looks at it, such as `with_state`.
+    device and back, and the updates are the same. What looks at a state, such as
+    `with_state`, goes inside.
 
     Args:
       inner: a gradient transformation.

@@ -41,6 +41,7 @@ from gradtx.trees.flat import Path
 from gradtx.trees.select import selected
 from gradtx.values import Misfit, StepsOrZero
 
+HOST = jax.memory.Space.Host
 REMEMBERED = 64  # plans: for each structure and types of the parameters there is one
 
 
@@ -224,6 +225,9 @@ class _Plan:
 
     def begun(self, state: PyTree, params: PyTree) -> PyTree:
         """The code of a first state."""
+        for x, array in zip(jax.tree.leaves(state), self.arrays, strict=True):
+            if array is not None and jax.typeof(x).memory_space is HOST:
+                raise Misfit("the state inside is offloaded; put offload outside.")
         codes = self.encoded(state, None)
         if not has_boxes(params):
             return codes
