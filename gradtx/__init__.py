@@ -8,6 +8,9 @@ says that it is a constant. What is out of its range is refused when the call is
 by a TypeError or a ValueError that restates the call.
 """
 
+import sys
+from typing import TYPE_CHECKING
+
 import numpy as np  # noqa: F401 - eval(repr(tx), vars(gradtx)) may need it
 from jax import numpy as jnp  # noqa: F401
 
@@ -297,3 +300,15 @@ _ROOMS = (
     wrappers,
 )
 _report_public_modules()
+
+
+if not TYPE_CHECKING:  # which would take any name for one of its own
+
+    def __getattr__(name: str) -> object:
+        text, said = f"module {__name__!r} has no attribute {name!r}", ""
+        if not name.startswith("_"):
+            from gradtx.values.elsewhere import advice
+
+            said = advice(name, __all__, _ROOMS)
+        text = f"{text}; write {said}." if said else text
+        raise AttributeError(text, name=name, obj=sys.modules[__name__])

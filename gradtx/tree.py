@@ -38,6 +38,7 @@ from gradtx.trees.moments import (
     update_moment,
     update_moment_per_elem_norm,
 )
+from gradtx.trees.rules import path_string
 from gradtx.trees.search import NamedTupleKey, get, get_all_with_path, set
 from gradtx.trees.select import labels, selection
 
@@ -65,6 +66,7 @@ __all__ = [
     "mul",
     "norm",
     "ones_like",
+    "path_string",
     "random_like",
     "real",
     "scale",

@@ -668,3 +668,11 @@ def test_an_integer_is_not_truncated():
     assert copied["key"] == OTHERS["key"]
     with pytest.raises(TypeError, match=r"params\['k'\] is an array of key"):
         gradtx.apply_updates({"k": jax.random.key(0)}, {"k": jnp.ones(())})
+
+
+def test_the_path_that_patterns_see():
+    tree = {"a": [jnp.ones(1), {"b": jnp.ones(2)}]}
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    assert [gradtx.tree.path_string(p) for p in paths] == ["a/0", "a/1/b"]
+    wide = lambda path, x: gradtx.tree.path_string(path) == "a/1/b"  # noqa: E731
+    assert gradtx.tree.selection(wide, tree) == [False, True]

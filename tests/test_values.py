@@ -3,6 +3,7 @@
 import copy
 import inspect
 import json
+import operator
 import pickle
 import re
 
@@ -16,6 +17,7 @@ from catalogue import NAMES, ROWS
 
 import gradtx
 from gradtx import Decay, Pair, from_dict, parse, to_dict, transformation
+from gradtx.values import elsewhere
 
 every = pytest.mark.parametrize("row", ROWS, ids=str)
 LABELS = {
@@ -307,3 +309,26 @@ def test_an_unknown_argument_of_a_users_factory_is_named():
 
     with pytest.raises(TypeError, match=r"mine\(beta=0.5\): there is no argument beta"):
         mine(beta=0.5)
+
+
+def test_a_name_of_another_library_is_told_by_its_name_here():
+    for name, text in {
+        "AdamW": "write adamw.",
+        "RMSprop": "write rmsprop.",
+        "StepLR": "write step_decay_schedule.",
+        "with_state": "write wrappers.with_state.",
+        "lr_scheduler": "write schedules;",
+    }.items():
+        with pytest.raises(AttributeError, match=f"no attribute '{name}'; {text}"):
+            getattr(gradtx, name)
+    assert not hasattr(gradtx, "__nothing__")
+    with pytest.raises(AttributeError, match=r"no attribute 'adamm'$") as caught:
+        gradtx.adamm  # noqa: B018
+    assert (caught.value.name, caught.value.obj) == ("adamm", gradtx)
+
+
+def test_what_is_told_of_other_libraries_is_there():
+    for name, said in elsewhere.NAMES.items():
+        assert not hasattr(gradtx, name)
+        here = operator.attrgetter(re.match(r"[\w.]+", said)[0])
+        assert " of " in said or name in ("backward", "zero_grad") or here(gradtx)

@@ -120,9 +120,9 @@ def first_matches(patterns: Sequence[Pattern], flat: Flat) -> list[int | None]:
     tests = [_test(pattern) for pattern in patterns]
 
     def first(path: Any) -> int | None:
-        names = {_text(path)}
+        names = {path_string(path)}
         if path and path[-1] == GetAttrKey("value"):
-            names.add(_text(path[:-1]))
+            names.add(path_string(path[:-1]))
         matching = (k for k, test in enumerate(tests) if any(map(test, names)))
         return next(matching, None)
 
@@ -142,11 +142,20 @@ def _test(pattern: Pattern) -> Callable[[str], Any]:
     return re.compile(fnmatch.translate(pattern)).match
 
 
-def _text(path: Any) -> str:
+def path_string(path: Any) -> str:
+    """The path of a leaf as patterns see it: keys, fields and indices, joined by "/".
+
+    Args:
+      path: a tuple of keys, as `jax.tree_util.tree_map_with_path` and a selector that
+        is a function of `(path, leaf)` get it.
+
+    Returns:
+      Text such as "encoder/layers/0/kernel".
+    """
     return keystr(path, simple=True, separator="/")
 
 
 def _shown(flat: Flat, places: Sequence[int]) -> str:
     paths = paths_of(flat)
-    shown = ", ".join(_text(paths[i]) for i in places[:5])
+    shown = ", ".join(path_string(paths[i]) for i in places[:5])
     return shown + (", ..." if len(places) > 5 else "")
