@@ -4,9 +4,13 @@ Prints the chain of each and a table, and draws one figure.
 """
 
 import argparse
+import inspect
 import sys
 from importlib.util import find_spec
 from typing import Any, NoReturn
+
+import gradtx
+from gradtx.values.parsing import makes_values, public_names
 
 EXTRA = ["matplotlib", "rich", "sklearn"]  # what the demo extra brings
 
@@ -35,7 +39,25 @@ def arguments() -> Parser:
     parser.add_argument(
         "--json", action="store_true", help="print the results as JSON, and only those"
     )
+    parser.add_argument("--version", action="version", version=gradtx.__version__)
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="print what an expression may name, and what each is",
+    )
     return parser
+
+
+def listed() -> str:
+    """A line for each factory of a transformation, a schedule or a regularizer."""
+    names = {n: x for n, x in public_names().items() if makes_values(x)}
+    factories = {n: x for n, x in names.items() if not isinstance(x, type)}
+    width = max(map(len, factories))
+    lines = (
+        f"{name:{width}}  {(inspect.getdoc(factory) or '').splitlines()[0]}"
+        for name, factory in sorted(factories.items())
+    )
+    return "\n".join(lines)
 
 
 def whole(low: int) -> Any:
@@ -52,6 +74,10 @@ def whole(low: int) -> Any:
 def main(argv: list[str] | None = None) -> int:
     parser = arguments()
     options = parser.parse_intermixed_args(argv)
+    if options.list:
+        print(listed())
+        return 0
+    del options.list
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         packages = ", ".join(missing).replace("sklearn", "scikit-learn")

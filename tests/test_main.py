@@ -9,7 +9,7 @@ import pytest
 
 import gradtx
 from gradtx.__main__ import main
-from gradtx.tour import expression
+from gradtx.tour import expression, told_apart
 
 pytestmark = pytest.mark.usefixtures("lenient")
 
@@ -142,6 +142,25 @@ def test_names():
 
     assert name("(sgd(0.1, momentum=0.9))") == "sgd"
     assert name("with a name = sgd(0.1, momentum=0.9)") == "with a name"
+    assert name("gradtx.adamw(1e-3, mask=gradtx.matrices)") == "adamw"
+
+
+def test_two_of_one_name_are_told_apart():
+    texts = ["sgd(0.1)", "sgd(0.2)", "sgd(0.2)", "adam(0.1)"]
+    compared = [expression.transformation(text) for text in texts]
+    names = [name for name, _ in told_apart(compared, texts)]
+    assert names == ["sgd(0.1)", "sgd(0.2) 2", "sgd(0.2) 3", "adam"]
+
+
+def test_what_there_is_to_compare(capsys):
+    assert main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("adamw ") and "decay" in line for line in lines)
+    assert any(line.startswith("optimizers.soap ") for line in lines)
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.strip() == gradtx.__version__
 
 
 @pytest.mark.parametrize("text", BAD)

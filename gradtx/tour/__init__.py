@@ -41,23 +41,31 @@ def plan(
     compared = [expression.transformation(text) for text in optimizers or default]
     for _, tx in compared:
         train.try_out(tx)
-    names = [name for name, _ in compared]
-    for i, (name, tx) in enumerate(compared):
-        if names.count(name) > 1:
-            compared[i] = f"{name} {names[: i + 1].count(name)}", tx
-    sparse = runs.regularizers(steps).items()
+    compared = told_apart(compared, optimizers or default)
+    sparse = {} if optimizers else runs.regularizers(steps)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()
     return Plan(
         compared,
-        [(name, parse(text)) for name, text in sparse],
+        [(name, parse(text)) for name, text in sparse.items()],
         steps,
         batch_size,
         seed,
         folder / "tour.png",
         json,
     )
+
+
+def told_apart(compared: Named, texts: Sequence[str]) -> Named:
+    """Transformations of one name under what was written, and alike ones numbered."""
+    for called in (list(texts), [f"{x} {i}" for i, x in enumerate(texts, 1)]):
+        names = [name for name, _ in compared]
+        pairs = zip(compared, called, strict=True)
+        compared = [
+            (text if names.count(name) > 1 else name, tx) for (name, tx), text in pairs
+        ]
+    return compared
 
 
 def follow(plan: Plan) -> None:
@@ -80,7 +88,8 @@ def follow(plan: Plan) -> None:
         return done
 
     compared = train_each(plan.optimizers)
-    out.print("\nThe same network under a regularizer:")
+    if plan.regularizers:
+        out.print("\nThe same network under a regularizer:")
     sparse = train_each(plan.regularizers)
     report.draw(compared, sparse, plan.figure)
     out.print(report.table(compared))

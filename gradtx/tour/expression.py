@@ -20,4 +20,4 @@ def transformation(text: str) -> tuple[str, GradientTransformation]:
     tx = parse(expression)
     if not isinstance(tx, GradientTransformation):
         raise TypeError(f"{brief(expression)} is not a transformation.")
-    return name or re.findall(r"\w+", expression)[0], tx
+    return name or re.findall(r"\w+", expression.replace("gradtx.", ""))[0], tx

@@ -121,12 +121,14 @@ def _finite(x: float) -> float | None:
 
 def draw(runs: Sequence[Run], sparse: Sequence[Run], path: Path) -> None:
     """Draw the losses, the learning rates and the weights, and save them."""
-    figure = Figure(figsize=(15, 4.6), dpi=120, layout="constrained")
-    loss_axes, rate_axes, weight_axes = figure.subplots(1, 3)
+    panels = 3 if sparse else 2
+    figure = Figure(figsize=(5 * panels, 4.6), dpi=120, layout="constrained")
+    loss_axes, rate_axes, *weight_axes = figure.subplots(1, panels)
     draw_losses(loss_axes, runs)
     draw_rates(rate_axes, runs)
-    draw_weights(weight_axes, sparse)
-    for axes in (loss_axes, rate_axes, weight_axes):
+    for axes in weight_axes:
+        draw_weights(axes, sparse)
+    for axes in (loss_axes, rate_axes, *weight_axes):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     lines, names = loss_axes.get_legend_handles_labels()
