@@ -43,6 +43,7 @@ GIVEN = {
     "base_optimizer": ADAM,
     "bound": "at most",
     "clipping": 0.1,
+    "codec": gradtx.codecs.int8(),
     "axis_names": "data",
     "decay": 0.9,
     "eta": 0.1,
