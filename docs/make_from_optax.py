@@ -60,6 +60,8 @@ state = gradtx.from_optax_state(tx, params, saved)
 updates, state = tx.update(params, state, params)
 ```
 
+To another optimizer, [a state moves on](migrate.md), from Optax's or to it.
+
 **Both libraries may be mixed.** Optax's transformations may be parts of our chains and
 ours of its chains; for a host that asks for Optax's own class there is `to_optax`:
 

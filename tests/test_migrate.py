@@ -295,6 +295,17 @@ def test_what_cannot_go_on_is_refused_by_place(case):
         migrate(old, trained(old), new, P, **options)
 
 
+def test_sharpness_is_left_between_two_cycles():
+    tx = gradtx.sam(ADAM, gradtx.sgd(0.1))
+    state = trained(tx, steps=2)
+    new, _ = migrate(tx, state, ADAM, P)
+    assert_same(new, state.opt_state)
+    state = trained(tx, steps=3)
+    with pytest.raises(ValueError, match="steps_since_sync of the old is 1: the param"):
+        migrate(tx, state, ADAM, P)
+    assert_same(migrate(tx, state, tx, P)[0], state)
+
+
 def test_bases_of_one_kind_go_on():
     state = trained(SOAP)
     other = gradtx.soap(1e-3, weight_decay=0.1)

@@ -87,7 +87,7 @@ class Counting:
                     f"fields={{{held.place!r}: None}}, to begin it anew."
                 )
             return Counted()
-        source = self.matching.only(held)
+        source = self.matching.only(held) or self._in_their_chain(held)
         if source is not None:
             return _from(source)
         if self.so_far is None and is_scheduled(held.tx):
@@ -97,6 +97,16 @@ class Counting:
                 "pass count=..."
             )
         return Counted(self.so_far, "the updates so far")
+
+    def _in_their_chain(self, held: Held) -> Held | None:
+        """The one of its kind in the chain that the moments of its own chain are from,
+        if there is one."""
+        chain = _around(held)
+        beside = [other for other in self.new.held if _around(other) == chain]
+        found = [self.sources.get(key) for other in beside for key in other.parts()]
+        chains = {_around(s.held) for s in found if s is not None}
+        alike = [o for o in self.matching.counts_like(held) if _around(o) in chains]
+        return alike[0] if len(alike) == 1 else None
 
     def _with_moments(self, held: Held, origins: Mapping[str, Held]) -> Counted:
         """That of the fields that the moments beside it go on from."""
@@ -185,6 +195,11 @@ class Counting:
 
 def _from(old: Held, with_moments: bool = False) -> Counted:
     return Counted(old.value, old.place, with_moments)
+
+
+def _around(held: Held) -> str:
+    """The place of what its part is in."""
+    return held.group.rpartition("/")[0]
 
 
 def _is_clock(held: Held) -> bool:

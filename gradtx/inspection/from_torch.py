@@ -96,21 +96,24 @@ def from_torch(
         numbers = _numbers(order, new, sum(len(g["params"]) for g in groups))
         ids = [i for group in groups for i in group["params"]]
         rates = [group.get("lr") for group in groups for _ in group["params"]]
-        here = {
-            leaf: {
-                key: _placed(leaf, key, _array(x), new.by_name[leaf], arrange)
-                for key, x in saved.get(ids[number], {}).items()
-                if x is not None
-            }
-            for leaf, number in numbers.items()
+        theirs = {
+            leaf: {k: x for k, x in saved.get(ids[i], {}).items() if x is not None}
+            for leaf, i in numbers.items()
         }
-        known = {key for found in here.values() for key in found} - {"step"}
+        known = {key for found in theirs.values() for key in found} - {"step"}
         kinds = next((kinds for key, kinds in KINDS.items() if key in known), {})
         if known - kinds.keys():
             raise Misfit(
                 f"state_dict holds {', '.join(sorted(known))}; expected that of Adam, "
                 "AdamW, SGD or RMSprop."
             )
+        here = {
+            leaf: {
+                key: _placed(leaf, key, _array(x), new.by_name[leaf], arrange)
+                for key, x in found.items()
+            }
+            for leaf, found in theirs.items()
+        }
         if "square_avg" in known and _is_after_the_rate(new):
             for leaf, number in numbers.items():
                 if (velocity := here[leaf].get("momentum_buffer")) is not None:

@@ -73,9 +73,12 @@ class Matching:
     def only(self, held: Held) -> Held | None:
         """The count that one beside no moments goes on from; None if it is not clear
         which that is."""
-        alike = [o for o in self.old if o.is_count and _is_alike(held, o)]
+        alike = self.counts_like(held)
         claim = [n for n in self.new if n.is_count and n.kind == held.kind]
         return alike[claim.index(held)] if len(alike) == len(claim) else None
+
+    def counts_like(self, held: Held) -> list[Held]:
+        return [o for o in self.old if o.is_count and _is_alike(held, o)]
 
     def is_said(self, held: Held, leaf: str | None) -> bool:
         return self._said(place_of(held, leaf)) is not None

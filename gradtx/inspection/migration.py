@@ -54,4 +54,4 @@ def _line(one: Moved, width: int) -> str:
 def _few(leaves: Sequence[str]) -> str:
     more = len(leaves) - FEW
     named = ", ".join(leaf or "the parameter" for leaf in leaves[:FEW])
-    return named + (f" and {more} more leaves" if more > 0 else "")
+    return named + (f" and {more} more" if more > 0 else "")

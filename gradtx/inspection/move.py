@@ -15,7 +15,7 @@ import numpy as np
 from gradtx.core.pair import as_pair
 from gradtx.inspection.coded import codec_of, decoded, encoded, forms, plain_like
 from gradtx.inspection.contents import Held, contents
-from gradtx.inspection.counting import Counting, is_injected
+from gradtx.inspection.counting import Counting, is_injected, number
 from gradtx.inspection.matching import Fields, Matching, Source, place_of
 from gradtx.inspection.migration import Migration, Moved
 from gradtx.numerics.dtypes import is_inexact, is_real
@@ -58,6 +58,7 @@ class Move:
 
     def made(self) -> tuple[PyTree, Migration]:
         leaves = [self._field(held) for held in self.new.held]
+        self._check_left()
         return self.new.structure.unflatten(leaves), self._migration()
 
     @functools.cached_property
@@ -173,6 +174,18 @@ class Move:
             raise _misfit(
                 held, leaf, f"has shape {new}, and {place} of the old {old}{fix}"
             )
+
+    def _check_left(self) -> None:
+        """Refuse to leave what the parameters cannot do without."""
+        for held in self.matching.old:
+            away = held.kind == ("SAMState", "steps_since_sync") and number(held.value)
+            if away and held.place not in self.taken:
+                raise Misfit(
+                    f"{held.place} of the old is {away}: the parameters are uphill, in "
+                    "the middle of a cycle. Go on between two cycles, or from the "
+                    f"parameters in {held.place.replace('steps_since_sync', 'cache')}, "
+                    "with a steps_since_sync of 0."
+                )
 
     # The account
 
