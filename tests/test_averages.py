@@ -484,8 +484,8 @@ def test_each_leaf_is_evaluated_by_its_own():
 
 
 def test_leaves_in_another_form_come_back(lenient):
-    p = {"a": jnp.arange(3.0), "z": jnp.asarray([1 + 2j, 3 - 1j])}
-    for wrap in (gradtx.flatten, gradtx.split_real_and_imaginary):
+    p = {"a": jnp.arange(3.0), "b": jnp.ones(3), "z": jnp.asarray([1 + 2j, 3 - 1j])}
+    for wrap in (gradtx.flatten, gradtx.split_real_and_imaginary, gradtx.stacked):
         tx = wrap(gradtx.chain(gradtx.scale(-0.1), EMA))
         state = tx.init(p)
         at = gradtx.evaluation_params(tx, state, p)
