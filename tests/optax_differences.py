@@ -156,6 +156,20 @@ def a_gradient_of_another_shape(lib):
 
 @differs(
     "refused",
+    "lookahead",
+    "other links of its chain are given parameters in pairs beside plain updates",
+    "ValueError with the leaf's path",
+    "`lookahead(chain(clip(1.0), fast), k, α)`",
+)
+def lookahead_as_a_link(lib):
+    tx = lib.chain(lib.clip(1.0), lib.lookahead(lib.sgd(0.1), 5, 0.5))
+    both = lib.LookaheadParams.init_synced(ONES)
+    with pytest.raises(ValueError, match="no counterpart in params"):
+        tx.update(ONES, tx.init(both), both)
+
+
+@differs(
+    "refused",
     "apply_updates",
     "an update of another shape is broadcast",
     "ValueError with the leaf's path",

@@ -87,6 +87,8 @@ WRAPPERS = {
     ),
     "conditionally_mask": around(lambda tx: gradtx.conditionally_mask(tx, odd)),
     "restart_moments": around(lambda tx: gradtx.restart_moments(tx, 2)),
+    "outer": around(lambda tx: gradtx.outer(tx, 2, gradtx.scale(-0.5))),
+    "schedule_free": around(lambda tx: gradtx.schedule_free(tx, 0.1)),
     "flatten": around(gradtx.flatten),
     "stacked": around(gradtx.stacked),
     "mechanize": around(gradtx.mechanize),
@@ -95,6 +97,15 @@ WRAPPERS = {
     "parallel": around(lambda tx: gradtx.parallel(tx, gradtx.identity())),
     "split_real_and_imaginary": around(gradtx.split_real_and_imaginary),
     "with_extra_args_support": around(gradtx.with_extra_args_support),
+    "a chain that looks ahead and averages": around(
+        lambda tx: gradtx.chain(
+            tx,
+            gradtx.transforms.schedule_free_average(),
+            gradtx.transforms.ema_nesterov(),
+            gradtx.transforms.momentum_sam(),
+            gradtx.average_params(decay=0.9),
+        )
+    ),
     "a chain that is watched": around(
         lambda tx: gradtx.chain(
             gradtx.snapshot("before", gradtx.global_norm),

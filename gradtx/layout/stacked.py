@@ -174,7 +174,10 @@ def stacked(inner: GradientTransformation, *selectors: Any) -> Pair:
         out = rounded(unpack(out), updates, params)
         return out, StackedState(inner_state, state.stacks)
 
-    return around_one(StackedState, init, update, inner, pair)
+    def view(_: int, params: PyTree) -> Any:
+        return stacks_of(params, selectors).join(flatten(params).leaves), unpack
+
+    return around_one(StackedState, init, update, inner, pair, view=view)
 
 
 def _matching(

@@ -79,7 +79,8 @@ def ema_nesterov(
     ) -> tuple[Updates, EmaNesterovState]:
         count, mean, before = state
         later = hyper_at("strength", strength, safe_increment(count))
-        after = jnp.asarray(later, as_array(before).dtype)
+        before = as_array(before)
+        after = jnp.array(later, before.dtype)  # a copy, as the state may be donated
         kept = _MeanState(count, mean)
         out, kept = moving.update(updates, kept, params, before=before, after=after)
         return out, EmaNesterovState(kept.count, kept.mean, after)

@@ -15,6 +15,7 @@ from gradtx.core import (
     Updates,
     entrywise,
     hyper_at,
+    slots,
     transformation,
     wrapper,
 )
@@ -73,10 +74,10 @@ def primal_average(
         updates: Updates, state: PrimalAverageState, params: Params
     ) -> tuple[Updates, PrimalAverageState]:
         c = jnp.asarray(1 - hyper_at("decay", decay, state.count))
-        taken = weight_decay
-        if not is_zero(taken):
-            taken = jnp.asarray(hyper_at("weight_decay", taken, state.count))
-        return between.step(updates, state, params, c, taken)
+        if is_zero(weight_decay):
+            return between.step(updates, state, params, c)
+        taken = jnp.asarray(hyper_at("weight_decay", weight_decay, state.count))
+        return between.step(updates, state, params, c, taken=taken)
 
     return wrapper(
         PrimalAverageState,
@@ -112,32 +113,26 @@ class Between:
     def first(self, params: Params) -> tuple[Any, Params, jax.Array]:
         """The count, z and β before the first update."""
         count, z = self.moving.init(params)
-        first = hyper_at("b1", self.b1, count)
-        return count, z, scalar_like(z) + jnp.asarray(first, scalar_like(z).dtype)
+        return count, z, scalar_like(z, hyper_at("b1", self.b1, count), "b1")
 
     def step(
-        self, updates: Updates, state: Any, params: Params, c: Any, taken: Any = 0.0
+        self, updates: Updates, state: Any, params: Params, c: Any, **taken: Any
     ) -> tuple[Updates, Any]:
-        """The change of y, and the next state, where c is the weight of the new z."""
+        """The change of y, and the next state, where c is the weight of the new z, and
+        `taken` the share of the old one that is taken away."""
         before = as_array(state.b1)
         later = hyper_at("b1", self.b1, safe_increment(state.count))
-        after = jnp.asarray(later, before.dtype)
-        out, (count, z) = self.moving.update(
-            updates,
-            _IteratesState(state.count, state.z),
-            params,
-            c=c,
-            before=before,
-            after=after,
-            taken=taken,
-        )
+        after = jnp.array(later, before.dtype)  # a copy, as the state may be donated
+        words = {"c": c, "before": before, "after": after, **taken}
+        kept = _IteratesState(state.count, state.z)
+        out, (count, z) = self.moving.update(updates, kept, params, **words)
         return out, state._replace(count=count, z=z, b1=after)
 
 
-def _move(u, s, y, *, c, before, after, taken):
+def _move(u, s, y, *, c, before, after, taken=None):
     real = y.real.dtype
     c, before, after = (x.astype(real) for x in (c, before, after))
-    if not is_zero(taken):
+    if taken is not None:
         u = u - taken.astype(real) * s.z
     # x is (y − (1 − β) z) / β, then x + c (z + u − x); the next β weighs it against z.
     # Written without 1 − c, of which little is left where c is small.
@@ -151,11 +146,7 @@ def _average(y, s, *, before):
     return (y - (1 - b1) * s.z) / b1, s
 
 
-def _no_iterates(p: jax.Array) -> _IteratesState:
-    return _IteratesState(ZERO, p)
-
-
-_averaging = entrywise(_no_iterates, _average, extra_args=["before"])
+_averaging = entrywise(slots(_IteratesState), _average, extra_args=["before"])
 
 
 def average_of(state: Any, params: Params) -> Params:
