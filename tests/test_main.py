@@ -156,7 +156,7 @@ def test_what_there_is_to_compare(capsys):
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("adamw ") and "decay" in line for line in lines)
-    assert any(line.startswith("optimizers.soap ") for line in lines)
+    assert any(line.startswith("optimizers.soap_muon ") for line in lines)
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
     assert stop.value.code == 0
