@@ -135,10 +135,11 @@ def _move(u, s, y, *, c, before, after, taken=None):
     if taken is not None:
         u = u - taken.astype(real) * s.z
     # x is (y − (1 − β) z) / β, then x + c (z + u − x); the next β weighs it against z.
-    # Written without 1 − c, of which little is left where c is small.
-    ratio = after / before
-    toward = (1 - ratio + ratio * c) * (s.z - y)
-    return toward + (1 - after + after * c) * u, s._replace(z=s.z + u)
+    # Written without 1 − c where little of it would be left, and with the next z: of
+    # the old one, XLA would make a copy first.
+    ratio, z = after / before, s.z + u
+    toward = (1 - ratio + ratio * c) * (z - y)
+    return toward + ratio * (1 - before) * (1 - c) * u, s._replace(z=z)
 
 
 def _average(y, s, *, before):
