@@ -572,9 +572,11 @@ def test_what_needs_the_parameters_is_refused_in_a_subspace(lenient):
     p = {"w": jnp.ones((4, 3))}
     view = gradtx.layout.subspace(2)
     for inner in (gradtx.adamw(0.1), optax.adamw(0.1), gradtx.keep_norm()):
-        with pytest.raises(ValueError, match=r"which needs the parameters; they"):
+        with pytest.raises(ValueError, match=r"conjugate.* needs the parameters, wh"):
             gradtx.conjugate(view, inner).init(p)
-        with pytest.raises(ValueError, match=r"which needs the parameters; they"):
+        with pytest.raises(
+            ValueError, match=r"scale_by_galore.* needs the parameters, "
+        ):
             gradtx.galore(0.1, base_optimizer=inner).init(p)
     turned = gradtx.layout.subspace(2, moments="turned")
     with pytest.raises(ValueError, match=r"'scale'.*cannot carry"):
