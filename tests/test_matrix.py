@@ -568,6 +568,19 @@ def test_numbers_of_dimensions_say_which_axes_galore_takes():
         gradtx.scale_by_galore(2).update(wrong, state)
 
 
+def test_numbers_of_a_view_may_be_finer_than_the_parameters(double):
+    p = jnp.asarray(RNG.normal(size=(3, 2)), jnp.float32)
+    for view in (
+        gradtx.layout.eigenbasis(jnp.float64(0.9)),
+        gradtx.layout.subspace(1, scale=jnp.float64(0.5)),
+    ):
+        tx = gradtx.conjugate(view, gradtx.scale_by_lion(), ROWS)
+        state = tx.init(p)
+        u, new = tx.update(p, state, p)
+        assert u.dtype == p.dtype
+        chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
+
+
 def test_what_needs_the_parameters_is_refused_in_a_subspace(lenient):
     p = {"w": jnp.ones((4, 3))}
     view = gradtx.layout.subspace(2)
