@@ -252,6 +252,19 @@ def test_a_chain_tells_the_learning_rate_to_the_links_after_it(name):
             updates(tx, 1)
 
 
+def test_rates_of_two_precisions_are_told_as_one():
+    with jax.enable_x64(True):
+        p = jnp.ones(2, jnp.float32)
+        rates = (
+            gradtx.sgd(jnp.float64(0.5)),
+            gradtx.scale_by_schedule(lambda t: jnp.float32(0.5)),
+        )
+        tx = gradtx.chain(*rates, gradtx.proximal(gradtx.l2(1.0)))
+        u, _ = tx.update(p, tx.init(p), p)
+        one = gradtx.chain(gradtx.sgd(0.25), gradtx.proximal(gradtx.l2(1.0), 0.25))
+        np.testing.assert_array_equal(u, one.update(p, one.init(p), p)[0])
+
+
 def test_cautious_keeps_what_agrees():
     g = jnp.array([1.0, -1.0, 2.0, 0.0])
     tx = gradtx.cautious(gradtx.stateless_with_tree_map(lambda u, _: jnp.abs(u)))

@@ -40,6 +40,12 @@ B3_T = (
 )
 ROWS = "axes=gradtx.Axes(0, 1)"
 MUON = "gradtx.muon(0.02, eps=1e-7, muon_weight_dimension_numbers=gradtx.Axes(0, 1)"
+GALORE = (
+    "gradtx.chain(gradtx.conjugate(gradtx.layout.subspace(2, 200, 0.25, side='{}'),"
+    f" gradtx.scale_by_adam(eps=1e-6, eps_place='uncorrected'), {ROWS}),"
+    " gradtx.scale_by_learning_rate(0.02),"
+    " gradtx.transforms.decay_stepped_weights(weight_decay=0.1))"
+)
 SCION = f"gradtx.optimizers.scion(0.005, radius=3.0, {ROWS}"
 
 # The expression that makes the same points.
@@ -56,6 +62,8 @@ EQUAL = {
     "matrix: scion_colnorm": f"{SCION}, norm='column', constrained=False)",
     "matrix: scion_rownorm": f"{SCION}, norm='row')",
     "matrix: scion_sign": f"{SCION}, norm='sign')",
+    "matrix: galore_std": GALORE.format("shorter"),
+    "matrix: galore_reverse_std": GALORE.format("longer"),
     "matrix: record": "the_record()",
     "torch: muon": f"{MUON}, convention='torch', weight_decay=0.1)",
     "torch: muon_plain": f"{MUON}, convention='torch', nesterov=False)",

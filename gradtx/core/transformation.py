@@ -1,7 +1,10 @@
 """GradientTransformation, and the ways to make one from functions and from others."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
+
+import jax
 
 from gradtx.core.checks import RESTORED
 from gradtx.core.lift import OnTrees
@@ -239,13 +242,17 @@ def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -
                 refuse_unknown(extra_args, taken)
             states = _split(split, state, len(pairs))
             wide, new = all_wide_enough(updates), []
-            out = wide
-            for pair, fn, s in zip(pairs, update_fns, states, strict=True):
-                out, after = fn(out, s, params, **passed_on(pair, extra_args))
+            out, rate = wide, extra_args.get("learning_rate")
+            for i, (pair, fn, s) in enumerate(
+                zip(pairs, update_fns, states, strict=True)
+            ):
+                words = passed_on(pair, extra_args)
+                if hears[i] and rate is not None:
+                    words = {**words, "learning_rate": rate}
+                out, after = fn(out, s, params, **words)
                 new.append(after)
                 if told and pair.rate:
-                    rate = _and(extra_args, pair.rate(s))
-                    extra_args = {**extra_args, "learning_rate": rate}
+                    rate = _both(rate, pair.rate(s))
                 if pair.aggregates:  # the links after it are given other shapes
                     updates = retyped(out, updates)
             if not (exact and wide is updates and pairs):
@@ -253,11 +260,10 @@ def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -
             return out, join(new)
 
     def rate(state: Any) -> Any:
-        words: dict[str, Any] = {}
-        for pair, s in zip(pairs, _split(split, state, len(pairs)), strict=True):
-            if pair.rate:
-                words = {"learning_rate": _and(words, pair.rate(s))}
-        return words["learning_rate"]
+        states = _split(split, state, len(pairs))
+        several = zip(pairs, states, strict=True)
+        found = [pair.rate(s) for pair, s in several if pair.rate]
+        return functools.reduce(_both, found)
 
     def parts(state: Any) -> Sequence[Part]:
         return [Part(*part) for part in zip(names, args, split(state), strict=True)]
@@ -268,10 +274,10 @@ def _chained(names: Sequence[str], args: Sequence[Any], join: Any, split: Any) -
     return made.telling(rate if tells else None).remembered()
 
 
-def _and(words: Mapping[str, Any], rate: Any) -> Any:
-    """The learning rate of all links so far, one after the other."""
-    known = words.get("learning_rate")
-    return rate if known is None else known * rate
+def _both(before: Any, rate: Any) -> Any:
+    """The learning rate of one link after others."""
+    with jax.numpy_dtype_promotion("standard"):  # either may be finer
+        return rate if before is None else before * rate
 
 
 def _split(split: Any, state: Any, expected: int) -> Sequence[Any]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.roles import Role
-from gradtx.layout.views import Coordinates, view
+from gradtx.layout.views import Coordinates, number_like, view
 from gradtx.numerics import lerp, wide_dtype
 from gradtx.numerics.arithmetic import squarable
 from gradtx.numerics.products import adjoint, product
@@ -90,9 +90,10 @@ def eigenbasis(
 
     def learn(factor: Any, g: jax.Array) -> Any:
         g = squarable(jax.lax.stop_gradient(g))
+        beta = number_like(decay, g)
         grams = (lambda: product(g, adjoint(g))), (lambda: product(adjoint(g), g))
         return tuple(
-            lerp(f, gram(), decay) if _is_there(f) else f
+            lerp(f, gram(), beta) if _is_there(f) else f
             for f, gram in zip(factor, grams, strict=True)
         )
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.roles import Role
-from gradtx.layout.views import Coordinates, view
+from gradtx.layout.views import Coordinates, number_like, view
 from gradtx.numerics import wide_dtype
 from gradtx.numerics.polar import is_longer
 from gradtx.numerics.products import adjoint, product
@@ -100,7 +100,7 @@ def subspace(
     def back(basis: Plane, u: jax.Array) -> jax.Array:
         rows, columns = basis
         whole = product(rows, u) if _is_there(rows) else product(u, adjoint(columns))
-        return scale * whole
+        return number_like(scale, whole) * whole
 
     def carry(role: Role, change: Plane, x: jax.Array) -> jax.Array:
         if moments == "as they are":

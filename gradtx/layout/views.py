@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from gradtx.core.roles import Role
-from gradtx.values import Value, recorded
+from gradtx.values import Value, is_number, recorded
 from gradtx.values.arguments import instance_of
 
 
@@ -41,6 +42,11 @@ class Coordinates(NamedTuple):
     passes_first: bool = False
     of_gradient: bool = False
     shape: Callable[[int, int], tuple[int, int]] | None = None
+
+
+def number_like(number: Any, x: jax.Array) -> Any:
+    """A number of a view's beside an array: one that is an array, in its dtype."""
+    return number if is_number(number) else jnp.asarray(number, x.dtype)
 
 
 class View(Value):

@@ -90,7 +90,8 @@ def scale_by_galore(
     base = scale_by_adam() if base_optimizer is None else base_optimizer
     view = subspace(rank, update_proj_gap, scale, side="longer")
     axes = _matrices if weight_dimension_numbers is None else weight_dimension_numbers
-    pair = inner_pair(conjugate(view, base, _rows_first(axes)), "base_optimizer")
+    inner_pair(base, "base_optimizer")  # refuses what is none
+    pair = conjugate.build(view, base, _rows_first(axes))  # type: ignore[attr-defined]
 
     @functools.lru_cache(maxsize=64)
     def blank(structure: Any, types: tuple[Any, ...]) -> Any:

@@ -110,8 +110,8 @@ def conjugate(
         inner_state = pair.init(there)
         if turn.shape is not None and _needs_parameters(pair, there, inner_state):
             raise Misfit(
-                f"inner is {brief(inner)}, which needs the parameters; they are not "
-                f"in the coordinates of {view!r}. Put it behind, in a chain."
+                f"{brief(inner)} needs the parameters, which are not in the "
+                f"coordinates of {view!r}. Put it behind, in a chain."
             )
         likes = entries(flat, there, "params", "params")
         for path, slot, kept in _kept(slots, structure, inner_state, flat):
