@@ -243,7 +243,9 @@ class OnLeaves:
             outputs = inputs if p_place is None else inputs[:-1]
             name = f"updates{keystr(path)}"
             small, program = not has_more(g, LARGE), program_for(kind)
-            work.append(Work(name, program, how, inputs, outputs, small))
+            work.append(Work(name, program, how, inputs, outputs, small, kind))
+        if arranged := getattr(self.mask, "arranged", None):
+            work = arranged(body, call.leaves, work)
         return planned(call, work, state_type, rates)
 
     def _expected(self, kind: Kind, like: jax.ShapeDtypeStruct, said: Spread) -> Any:

@@ -149,13 +149,14 @@ def _size(name: str) -> int:
 
 def gathered(x: Any) -> Any:
     """x on every device, if it lies on axes of an explicit mesh."""
-    return reshard(x, PartitionSpec()) if _is_placed(x) else x
+    return reshard(x, PartitionSpec()) if is_placed(x) else x
 
 
 def placed_as(like: Any, x: Any) -> Any:
     """x on the axes of an explicit mesh that another array lies on."""
-    return reshard(x, jax.typeof(like).sharding) if _is_placed(like) else x
+    return reshard(x, jax.typeof(like).sharding) if is_placed(like) else x
 
 
-def _is_placed(x: Any) -> bool:
+def is_placed(x: Any) -> bool:
+    """Whether it lies on axes of an explicit mesh."""
     return any(axis is not None for axis in jax.typeof(x).sharding.spec)

@@ -68,4 +68,11 @@ def lmo(
         return over_root(g, squares, eps) / (n if norm == "row" else 1), s
 
     whole = norm in ("rms", "sign")
-    return matrixwise(slots(LmoState), update, axes=axes, stacks=True, others=whole)
+    return matrixwise(
+        slots(LmoState),
+        update,
+        axes=axes,
+        stacks=True,
+        others=whole,
+        takes_turns=norm == "spectral",
+    )
