@@ -10,7 +10,17 @@ from typing import Any
 
 EXTRA = ["matplotlib", "optax", "rich"]  # what the bench extra brings
 ALL = ["step", "compile", "memory", "schedules", "eager"]
-SUBJECTS = [*ALL, "packed", "lbfgs", "catalogue", "kernels", "solvers"]
+SUBJECTS = [
+    *ALL,
+    "packed",
+    "lbfgs",
+    "catalogue",
+    "kernels",
+    "solvers",
+    "matrices",
+    "digits",
+    "width",
+]
 
 
 def arguments() -> argparse.ArgumentParser:

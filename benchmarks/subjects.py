@@ -15,7 +15,16 @@ import jax.numpy as jnp
 import optax
 
 import gradtx
-from benchmarks import ahead, catalogue as shared, device, measure, solvers, trees
+from benchmarks import (
+    ahead,
+    catalogue as shared,
+    device,
+    matrices,
+    measure,
+    solvers,
+    training,
+    trees,
+)
 from benchmarks.measure import Result, Run
 from benchmarks.recipes import (
     LIBRARIES,
@@ -485,4 +494,7 @@ SUBJECTS = {
     "packed": packed,
     "lbfgs": lbfgs,
     "solvers": solvers.solvers,
+    "matrices": matrices.matrices,
+    "digits": training.digits,
+    "width": training.width,
 }

@@ -35,6 +35,7 @@ from gradtx.core.stages import (
     Plan,
     Work,
     act,
+    arranged,
     lifted,
     planned,
     program,
@@ -244,9 +245,7 @@ class OnLeaves:
             name = f"updates{keystr(path)}"
             small, program = not has_more(g, LARGE), program_for(kind)
             work.append(Work(name, program, how, inputs, outputs, small, kind))
-        if arranged := getattr(self.mask, "arranged", None):
-            work = arranged(body, call.leaves, work)
-        return planned(call, work, state_type, rates)
+        return planned(call, arranged(self.mask, body, call, work), state_type, rates)
 
     def _expected(self, kind: Kind, like: jax.ShapeDtypeStruct, said: Spread) -> Any:
         made = self._made(kind, like, said)

@@ -219,6 +219,12 @@ def program(body: Body, adapter: Any) -> Act:
 shared_program = functools.lru_cache(maxsize=REMEMBERED)(program)
 
 
+def arranged(mask: Any, body: Body, call: Call, work: list[Work]) -> list[Work]:
+    """The work in the order and the stacks that a mask has it done, if it says so."""
+    said = getattr(mask, "arranged", None)
+    return work if said is None else said(body, call.leaves, work)
+
+
 def planned(
     call: Call, work: list[Work], state_type: Any, rates: Mapping[str, jax.Array]
 ) -> Plan:
