@@ -19,6 +19,9 @@ SUBJECTS = [
     "solvers",
     "state",
     "parameters",
+    "matrices",
+    "digits",
+    "width",
 ]
 
 

@@ -19,9 +19,11 @@ from benchmarks import (
     ahead,
     catalogue as shared,
     device,
+    matrices,
     measure,
     solvers,
     state,
+    training,
     trees,
 )
 from benchmarks.measure import Result, Run
@@ -498,4 +500,7 @@ SUBJECTS = {
     "solvers": solvers.solvers,
     "state": state.state,
     "parameters": state.parameters,
+    "matrices": matrices.matrices,
+    "digits": training.digits,
+    "width": training.width,
 }

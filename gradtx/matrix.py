@@ -11,6 +11,7 @@ which are told by a part of their path that `AUXILIARY` matches.
 
 import fnmatch
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -20,7 +21,10 @@ import jax.numpy as jnp
 from gradtx.core.lift import leafwise
 from gradtx.core.pair import Pair
 from gradtx.core.roles import Role, roles_of, slots_of
-from gradtx.numerics.shards import gathered, placed_as
+from gradtx.core.rule import Body
+from gradtx.core.stages import REMEMBERED, How, Work, act
+from gradtx.numerics.shards import NOWHERE, gathered, is_placed, placed_as, varies_over
+from gradtx.numerics.xla import after, rows
 from gradtx.trees import PyTree
 from gradtx.trees.flat import flatten
 from gradtx.trees.matrix_axes import (
@@ -64,6 +68,11 @@ AUXILIARY = (
 
 # An array of these roles that has the shape of its matrix is laid out as the parameter.
 LAID_OUT = {Role.MEAN, Role.SQUARE, Role.POINT, Role.SCALE, Role.OTHER}
+
+
+# Entries of a stack of leaves. It is copied together and apart, which is little beside
+# what the rule does with it, but is memory too: a megabyte in float32.
+TOGETHER = 2**18
 
 
 def is_auxiliary(path: Any) -> bool:
@@ -160,6 +169,7 @@ def matrixwise(
     axes: Any,
     stacks: bool = False,
     others: bool = False,
+    takes_turns: bool = False,
     extra_args: Iterable[str] = (),
     needs_params: bool | None = None,
     **hypers: Any,
@@ -179,6 +189,9 @@ def matrixwise(
       stacks: whether the rule takes a stack of matrices (batch, m, n) as it is; by
         default it is mapped over the first axis.
       others: whether leaves without axes are taken as they are, and do not pass.
+      takes_turns: whether leaves are worked on one after the other, and small ones of
+        one shape as one stack: for a rule that keeps nothing, and makes arrays of the
+        size of a leaf on the way.
       extra_args, needs_params: as for `entrywise`.
       **hypers: as for `entrywise`.
 
@@ -190,7 +203,7 @@ def matrixwise(
     return leafwise(
         init,
         update,
-        mask=_Matrices(axes, stacks, others),
+        mask=_Matrices(axes, stacks, others, takes_turns),
         extra_args=extra_args,
         needs_params=needs_params,
         **hypers,
@@ -208,8 +221,9 @@ def per_matrix(axes: Any) -> Callable[..., Pair]:
 class _Matrices:
     """What the lift asks about the leaves: how each is seen."""
 
-    def __init__(self, axes: Any, stacks: bool, others: bool):
+    def __init__(self, axes: Any, stacks: bool, others: bool, takes_turns: bool):
         self.axes, self.stacks, self.others = axes, stacks, others
+        self.takes_turns = takes_turns
 
     def views(self, params: PyTree) -> "list[_View | bool]":
         """For each leaf how it is seen, or whether it is acted on as it is."""
@@ -217,6 +231,76 @@ class _Matrices:
         return [
             self.others if axes is None else _View(axes, self.stacks) for axes in found
         ]
+
+    def arranged(self, body: Body, leaves: list[Any], work: list[Work]) -> list[Work]:
+        """The work on leaves that take turns, small ones of one kind in stacks.
+
+        Otherwise a rule that makes arrays of the size of a leaf has those of all leaves
+        at a time, and is compiled for each leaf, which takes long where they are many.
+        """
+        if not self.takes_turns:
+            return work
+        out, kinds = list[Work](), dict[Any, list[Work]]()
+        for one in work:
+            arrays = [leaves[i] for i in one.inputs]
+            if _can_wait(one, arrays):
+                types = tuple((x.shape, x.dtype) for x in arrays)
+                kinds.setdefault((one.kind, one.how, types), []).append(one)
+            else:
+                out.append(one)
+        for (kind, _, ((shape, _), *_)), alike in kinds.items():
+            many = max(1, TOGETHER // math.prod(shape))
+            for start in range(0, len(alike), many):
+                stack = alike[start : start + many]
+                view = kind.view if len(stack) == 1 else kind.view.of_stack(len(shape))
+                out.append(
+                    stack[0]._replace(
+                        act=_in_turn(body.seen(view)),
+                        inputs=[i for one in stack for i in one.inputs],
+                        outputs=[i for one in stack for i in one.outputs],
+                        takes_turns=True,
+                    )
+                )
+        return out
+
+
+def _can_wait(work: Work, arrays: list[Any]) -> bool:
+    """Whether a leaf may be stacked with others, and done after them."""
+    g, kind = arrays[0], work.kind
+    keeps_nothing = len(work.outputs) == 1
+    return (
+        keeps_nothing
+        and kind is not None
+        and isinstance(kind.view, _View)
+        and kind.adapter is None
+        and work.how.spread == NOWHERE
+        and isinstance(g.size, int)
+        and g.size > 0
+        and not any(is_placed(x) or varies_over(x) for x in arrays)
+    )
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _in_turn(body: Body) -> Any:
+    """The rule on one leaf or a stack, after the work that ended in `done`."""
+
+    def on_leaves(how: How, arrays: list[jax.Array], common: Any, done: Any) -> Any:
+        n = how.structure.num_leaves
+        many = len(arrays) // n
+        if many > 1:
+            arrays = [_together(arrays[i::n]) for i in range(n)]
+        if done is not None:
+            arrays = [after(arrays[0], done), *arrays[1:]]
+        (out,) = act(body, how, arrays, common)
+        return [out] if many == 1 else rows(out), out[(0,) * out.ndim]
+
+    on_leaves.__name__ = body.name
+    return jax.jit(on_leaves, static_argnums=0)
+
+
+def _together(xs: Sequence[jax.Array]) -> jax.Array:
+    # Along an axis that is there: a new one would be one more operation for each.
+    return jnp.concatenate(xs).reshape(len(xs), *xs[0].shape)
 
 
 class _View:
@@ -231,6 +315,10 @@ class _View:
     def __eq__(self, other: object) -> bool:
         mine = self.axes, self.stacks
         return isinstance(other, _View) and mine == (other.axes, other.stacks)
+
+    def of_stack(self, ndim: int) -> "_View":
+        """The same for leaves of so many axes, stacked along a first axis."""
+        return _View(self.axes.behind(ndim, 1), self.stacks)
 
     def mapped(self, f: Callable[..., Any], leaf: Matrices) -> Callable[..., Any]:
         return f if self.stacks else vmapped(f, leaf)

@@ -14,11 +14,13 @@ from benchmarks import (
     __main__ as benchmarks,
     ahead,
     device,
+    matrices,
     measure,
     recipes,
     report,
     solvers,
     subjects,
+    training,
     trees,
 )
 
@@ -148,7 +150,8 @@ ENTRY %main (p: f32[8]) -> f32[8] {
 def test_each_subject_prints_a_table_and_writes_json_and_a_figure(
     subject, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(subjects, "find_spec", lambda _: None)  # torch takes seconds
+    for module in (subjects, matrices):  # torch takes seconds
+        monkeypatch.setattr(module, "find_spec", lambda _: None)
     data, figure = tmp_path / "numbers.json", tmp_path / "figure.png"
     files = ["--json", str(data), "--plot", str(figure)]
     assert benchmarks.main([subject, *TINY.split(), "--trees", "one", *files]) == 0
@@ -207,3 +210,29 @@ def test_solvers_are_counted_and_compared(monkeypatch):
     assert booth["evaluations"] < 20
     assert (booth["evaluations/SciPy's"], box["time/SciPy's"]) == (1.0, 1.0)
     assert (box["solved"], overall["solved"]) == ("yes", "2 of 2")
+
+
+def test_the_rates_and_seeds_of_a_grid_stand_where_they_were_asked_for():
+    def run(rate, seed):
+        return jnp.stack([rate, seed.astype(rate.dtype)])
+
+    out = training.of_grid(run, [0.5, 0.25], (0, 1, 2))
+    assert out.shape == (2, 3, 2)
+    np.testing.assert_array_equal(out[:, :, 0], [[0.5] * 3, [0.25] * 3])
+    np.testing.assert_array_equal(out[:, :, 1], [[0, 1, 2]] * 2)
+
+
+def test_embeddings_are_no_matrices_in_any_library():
+    shapes = trees.transformer(1e-4)
+    labels = matrices.optax_axes(shapes)
+    assert labels["tokens"] is labels["positions"] is labels["norm"]["scale"] is None
+    assert labels["blocks"][0]["qkv"] is not None
+    assert matrices.axes((jax.tree_util.DictKey("tokens"),), shapes["tokens"]) is None
+
+
+def test_torch_has_its_cast_again_after_a_step():
+    torch = pytest.importorskip("torch")
+    cast = torch.Tensor.bfloat16
+    (run,) = matrices.torch_muon(trees.transformer(1e-4)).values()
+    run(1)
+    assert torch.Tensor.bfloat16 is cast

@@ -251,6 +251,57 @@ def some_params():
     return {k: jnp.asarray(rng.normal(size=s)) for k, s in P.items()}
 
 
+@pytest.mark.parametrize("name", ["simple", "polar_express"])
+def test_long_matrices_in_bfloat16_are_not_far_from_orthogonal(name):
+    x = jax.random.normal(jax.random.key(0), (24, 96), jnp.bfloat16)
+    out = newton_schulz(x, TABLES[name], dtype=jnp.bfloat16).astype(jnp.float32)
+    sigma = np.linalg.svd(np.asarray(out), compute_uv=False)
+    assert sigma.min() > 0.6
+    assert sigma.max() < 1.3
+
+
+def test_small_leaves_are_a_stack_and_share_nothing():
+    """Also a leaf that is a batch itself, of which each matrix has its own norm."""
+    tx = gradtx.scale_by_polar(axes=matrix.scanned(matrix.dense))
+    keys = jax.random.split(jax.random.key(0), 6)
+    grads = {f"{i}": jax.random.normal(key, (2, 5, 3)) for i, key in enumerate(keys)}
+    grads["3"] = grads["3"].at[1, 0, 0].set(jnp.nan)
+    state = tx.init(grads)
+    together, _ = jax.jit(tx.update)(grads, state)
+    eager, _ = tx.update(grads, state)
+    for name, g in grads.items():
+        alone, _ = tx.update({name: g}, state)
+        for one in (together, eager):
+            np.testing.assert_allclose(one[name], alone[name], rtol=2e-5, atol=1e-6)
+    assert np.isfinite(together["3"][0]).all()
+    assert np.isnan(together["3"][1]).all()
+
+
+def test_a_stack_holds_so_many_entries(monkeypatch):
+    monkeypatch.setattr(matrix, "TOGETHER", 30)
+    grads = {f"{i}": jnp.eye(3) * (i + 1) for i in range(7)}  # three, three and one
+    tx = gradtx.scale_by_polar("cubic")
+    text = jax.jit(tx.update).lower(grads, tx.init(grads)).as_text()
+    assert text.count("call @scale_by_polar") == 3
+    out, _ = jax.jit(tx.update)(grads, tx.init(grads))
+    for u in out.values():
+        np.testing.assert_allclose(u, out["0"], atol=1e-5)
+
+
+def test_large_leaves_take_turns():
+    """So that what is made of one on the way is gone before the next."""
+    like = [jax.ShapeDtypeStruct((520, 520), jnp.float32)] * 6
+    tx = gradtx.chain(gradtx.scale_by_polar(), gradtx.scale(-0.1))
+
+    def step(params, state, grads):
+        updates, state = tx.update(grads, state, params)
+        return gradtx.apply_updates(params, updates), state
+
+    lowered = jax.jit(step, donate_argnums=0).lower(like, tx.init(like), like)
+    memory = lowered.compile().memory_analysis().temp_size_in_bytes
+    assert memory < 0.7 * 6 * 520 * 520 * 4  # 1.7 of it, if they take none
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -35,6 +35,7 @@ from gradtx.core.stages import (
     Plan,
     Work,
     act,
+    arranged,
     lifted,
     planned,
     program,
@@ -243,8 +244,8 @@ class OnLeaves:
             outputs = inputs if p_place is None else inputs[:-1]
             name = f"updates{keystr(path)}"
             small, program = not has_more(g, LARGE), program_for(kind)
-            work.append(Work(name, program, how, inputs, outputs, small))
-        return planned(call, work, state_type, rates)
+            work.append(Work(name, program, how, inputs, outputs, small, kind))
+        return planned(call, arranged(self.mask, body, call, work), state_type, rates)
 
     def _expected(self, kind: Kind, like: jax.ShapeDtypeStruct, said: Spread) -> Any:
         made = self._made(kind, like, said)

@@ -76,11 +76,13 @@ class Work(NamedTuple):
     """Work on a leaf, or on a tree: what it reads of a call's leaves, and renews."""
 
     name: str  # in an error
-    act: Act
+    act: Callable[..., Any]  # an `Act`; that takes turns, if it is told of what is done
     how: How
     inputs: list[Place]
     outputs: list[Place]
     in_common: bool  # whether its scalars are entries of one array
+    kind: Kind | None = None  # of its leaf
+    takes_turns: bool = False  # whether it waits for other work to be done
 
 
 class Plan(NamedTuple):
@@ -125,7 +127,7 @@ def opened(updates: PyTree, state: State, params: PyTree, marks: Marks) -> Call:
 
 def computed(rule: Rule, call: Call, plan: Plan, words: Words) -> None:
     """Put the new leaves in the place of the old."""
-    leaves, work = call.leaves, None
+    leaves, work, done = call.leaves, None, None
     count = None if plan.count_at is None else leaves[plan.count_at]
     scalars = {**plan.rates, **(rule.scalars(count) if rule.varying else {})}
     alone: Any = (count, scalars, words)
@@ -135,7 +137,12 @@ def computed(rule: Rule, call: Call, plan: Plan, words: Words) -> None:
     try:
         for work in plan.work:
             arrays = [leaves[i] for i in work.inputs]
-            news = work.act(work.how, arrays, common if work.in_common else alone)
+            given = common if work.in_common else alone
+            if work.takes_turns:
+                news, last = work.act(work.how, arrays, given, done)
+                done = last if call.traced else None
+            else:
+                news = work.act(work.how, arrays, given)
             for i, x in zip(work.outputs, news, strict=True):
                 leaves[i] = x
     except BaseException as error:
@@ -210,6 +217,12 @@ def program(body: Body, adapter: Any) -> Act:
 
 
 shared_program = functools.lru_cache(maxsize=REMEMBERED)(program)
+
+
+def arranged(mask: Any, body: Body, call: Call, work: list[Work]) -> list[Work]:
+    """The work in the order and the stacks that a mask has it done, if it says so."""
+    said = getattr(mask, "arranged", None)
+    return work if said is None else said(body, call.leaves, work)
 
 
 def planned(

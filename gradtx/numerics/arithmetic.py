@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from gradtx.numerics.dtypes import as_array, is_real
@@ -174,8 +175,8 @@ def safe_increment(count: ArrayLike) -> jax.Array:
         last = jnp.finfo(count.dtype).max
     else:
         raise TypeError(f"safe_increment: count is {count.dtype}; expected a number.")
-    one = jnp.ones((), count.dtype)
-    return jnp.minimum(count, jnp.asarray(last, count.dtype) - one) + one
+    one = np.ones((), count.dtype)
+    return jnp.minimum(count, np.asarray(last, count.dtype) - one) + one
 
 
 safe_int32_increment = safe_increment  # Optax's name before

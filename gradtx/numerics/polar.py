@@ -4,7 +4,7 @@ X is scaled so that no singular value is above 1; then each step maps every sing
 value by an odd polynomial p(σ) = aσ + bσ³ + cσ⁵, towards 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.numerics.arithmetic import divide
 from gradtx.numerics.dtypes import DTypeLike, wide_dtype, widen
 from gradtx.numerics.products import adjoint, product
 
@@ -98,19 +97,19 @@ def newton_schulz(
     """
     wide = x if dtype is not None else widen(x, wide_dtype(x.dtype))
     tall = is_longer(x.shape[-2], x.shape[-1])
-    wide = wide.mT if tall else wide
-    size = margin * matrix_norm(wide, norm)
-    wide = divide(wide, jnp.maximum(size, eps) if floor else size + eps)
+    wide = _normalized(wide.mT if tall else wide, norm, eps, floor, margin)
     if dtype is not None:
         wide = wide.astype(dtype)
-    table = jnp.asarray(table, wide.dtype)
-    long = is_longer(wide.shape[-1], GRAM_FROM * wide.shape[-2])
+    table = np.asarray(table, float)
+    # In bfloat16 the Gram matrix soon is far from what it was, and the steps diverge.
+    exact = jnp.finfo(wide.dtype).bits >= 32
+    long = exact and is_longer(wide.shape[-1], GRAM_FROM * wide.shape[-2])
     out = _by_gram(wide, table) if long else _by_steps(wide, table)
     return (out.mT if tall else out).astype(x.dtype)
 
 
 # Of a longer matrix the products of its Gram matrix are cheaper than its own.
-GRAM_FROM = 3
+GRAM_FROM = 2
 
 
 def is_longer(m: Any, n: Any) -> bool:
@@ -121,16 +120,25 @@ def is_longer(m: Any, n: Any) -> bool:
         return False
 
 
-def _by_steps(x: jax.Array, table: jax.Array) -> jax.Array:
-    def step(x: jax.Array, abc: jax.Array) -> tuple[jax.Array, None]:
+def _by_steps(x: jax.Array, table: np.ndarray) -> jax.Array:
+    def step(x: jax.Array, abc: Any) -> jax.Array:
         a, b, c = abc
         gram = product(x, adjoint(x))
-        return a * x + product(b * gram + c * product(gram, gram), x), None
+        return a * x + product(b * gram + c * product(gram, gram), x)
 
-    return jax.lax.scan(step, x, table)[0]
+    return _repeated(step, x, table)
 
 
-def _by_gram(x: jax.Array, table: jax.Array) -> jax.Array:
+def _repeated(step: Callable[[Any, Any], Any], x: Any, table: np.ndarray) -> Any:
+    """x after a step for each row of a table."""
+    if len(table) and np.all(table == table[0]):  # numbers, which need no kernels
+        abc = tuple(map(float, table[0]))
+        return jax.lax.fori_loop(0, len(table), lambda _, x: step(x, abc), x)
+    rows = jnp.asarray(table, jax.tree.leaves(x)[0].dtype)
+    return jax.lax.scan(lambda x, abc: (step(x, abc), None), x, rows)[0]
+
+
+def _by_gram(x: jax.Array, table: np.ndarray) -> jax.Array:
     """The same: the polynomial of X Xᵀ that is to be multiplied by X is found alone.
 
     The Gram matrix follows by products that are rounded, so now and then it is made
@@ -142,17 +150,22 @@ def _by_gram(x: jax.Array, table: jax.Array) -> jax.Array:
     return x
 
 
-def _polynomial(gram: jax.Array, table: jax.Array) -> jax.Array:
+def _polynomial(gram: jax.Array, table: np.ndarray) -> jax.Array:
+    """The product of the steps' w = aI + bR + cR², where R ← wRw after each."""
     eye = jnp.broadcast_to(jnp.eye(gram.shape[-1], dtype=gram.dtype), gram.shape)
 
-    def step(both: Any, abc: jax.Array) -> tuple[Any, None]:
-        q, r = both
+    def factor(r: jax.Array, abc: Any) -> jax.Array:
         a, b, c = abc
-        z = b * r + c * product(r, r)
-        once = a * r + product(r, z)
-        return (a * q + product(q, z), a * once + product(z, once)), None
+        return a * eye + b * r + c * product(r, r)
 
-    return jax.lax.scan(step, (eye, gram), table)[0][0]
+    def step(carry: Any, abc: Any) -> Any:
+        q, r, w = carry
+        r = product(product(w, r), w)
+        w = factor(r, abc)
+        return product(w, q), r, w
+
+    w = factor(gram, tuple(map(float, table[0])))
+    return _repeated(step, (w, gram, w), table[1:])[0]
 
 
 def matrix_norm(x: jax.Array, norm: str) -> jax.Array:
@@ -162,18 +175,35 @@ def matrix_norm(x: jax.Array, norm: str) -> jax.Array:
       x: one matrix, or a stack of them along the first axes.
       norm: "frobenius", "schatten" or "spectral", as for `newton_schulz`.
     """
-    # Scaled by its largest entry, so that no square overflows.
-    if norm == "spectral":
-        largest = jnp.linalg.svd(x, compute_uv=False)[..., :1] if x.size else x[..., 0]
-        return largest[..., None].astype(x.dtype)
+    _, top, size = _scaled(x, norm)
+    return (top * size).astype(x.dtype)
+
+
+def _normalized(
+    x: jax.Array, norm: str, eps: Any, floor: bool, margin: float
+) -> jax.Array:
+    """Each matrix divided by its norm; 0 of 0, and no square overflows."""
+    unit, top, size = _scaled(x, norm)
+    size, eps = margin * size, eps / top
+    size = jnp.maximum(size, eps) if floor else size + eps
+    return unit / jnp.where(size > 0, size, 1).astype(x.dtype)
+
+
+def _scaled(x: jax.Array, norm: str) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Each matrix divided by its greatest entry, that entry, and the norm of the
+    quotient."""
     top = jnp.max(jnp.abs(x), axis=(-2, -1), keepdims=True, initial=0)
-    unit = divide(x, jax.lax.stop_gradient(top))
-    if norm == "schatten":
-        unit = product(unit, adjoint(unit))
-    squares = jnp.sum(jnp.abs(unit) ** 2, axis=(-2, -1), keepdims=True)
-    size = jnp.sqrt(jnp.where(squares > 0, squares, 1.0))
+    top = jax.lax.stop_gradient(jnp.where(top > 0, top, 1)).astype(x.dtype)
+    unit = x / top
+    if norm == "spectral":
+        sigma = jnp.linalg.svd(unit, compute_uv=False)
+        empty = jnp.sum(unit, (-2, -1), keepdims=True)
+        return unit, top, sigma[..., :1, None] if x.size else empty
+    of = product(unit, adjoint(unit)) if norm == "schatten" else unit
+    squares = jnp.sum(jnp.abs(of) ** 2, axis=(-2, -1), keepdims=True)
+    size = jnp.sqrt(jnp.where(squares > 0, squares, 1))
     size = jnp.sqrt(size) if norm == "schatten" else size
-    return (top * jnp.where(squares > 0, size, 0.0)).astype(x.dtype)
+    return unit, top, jnp.where(squares > 0, size, 0)
 
 
 def exact_polar(x: jax.Array) -> jax.Array:

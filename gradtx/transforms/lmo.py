@@ -75,5 +75,11 @@ def lmo(
 
     whole = norm in ("rms", "sign")
     return matrixwise(
-        slots(LmoState), update, axes=axes, stacks=True, others=whole, eps=eps
+        slots(LmoState),
+        update,
+        axes=axes,
+        stacks=True,
+        others=whole,
+        takes_turns=norm == "spectral",
+        eps=eps,
     )

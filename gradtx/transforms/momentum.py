@@ -114,4 +114,5 @@ def ema(
 
 def mean_ahead(mu, g, b1, c1, c1_next):
     """The next mean gradient if the gradient stayed, each part debiased by itself."""
-    return b1 * mu / c1_next + (1 - b1) * g / c1
+    # Numbers by numbers first: XLA writes quotients of arrays out, and products not.
+    return (b1 / c1_next) * mu + ((1 - b1) / c1) * g

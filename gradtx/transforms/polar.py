@@ -14,7 +14,7 @@ from gradtx.numerics import abs_sq, divide, lerp, norm_of, over_root, wide_dtype
 from gradtx.numerics.polar import MARGIN, TABLES, exact_polar, newton_schulz, rows_of
 from gradtx.trees import Shape
 from gradtx.trees.matrix_axes import AxesSelector
-from gradtx.values import Allowed, Decay, DType, Hyper, NonNegative, Steps
+from gradtx.values import Allowed, Decay, DType, Hyper, NonNegative, Steps, is_number
 from gradtx.values.arguments import one_of
 
 NORMS = ("frobenius", "schatten", "spectral")
@@ -113,7 +113,9 @@ def scale_by_polar(
             u *= jnp.sum((g.conj() * u).real, axis=(-2, -1), keepdims=True)
         return u, s
 
-    return matrixwise(slots(ScaleByPolarState), update, axes=axes, stacks=True)
+    return matrixwise(
+        slots(ScaleByPolarState), update, axes=axes, stacks=True, takes_turns=True
+    )
 
 
 def polar_by(
@@ -176,7 +178,8 @@ def scale_by_fan(
 
     def update(g, s, *, scale):
         m, n = g.shape[-2:]
-        return of_fans(m, n) * scale * g if m and n else g, s
+        factor = of_fans(m, n) * scale if m and n else 1
+        return g if is_number(factor) and factor == 1 else factor * g, s
 
     return matrixwise(slots(ScaleByFanState), update, axes=axes, stacks=True)
 
