@@ -49,6 +49,12 @@ def is_float(x: Any) -> bool:
     return isinstance(x, float | complex) or is_inexact(getattr(x, "dtype", bool))
 
 
+def is_half(x: Any) -> bool:
+    """Whether it is an array of floating-point numbers coarser than float32."""
+    dtype = getattr(x, "dtype", bool)
+    return is_inexact(dtype) and jnp.finfo(dtype).bits < 32
+
+
 def is_float0(x: Any) -> bool:
     """Whether it is what `jax.grad` gives where there can be no gradient."""
     return bool(getattr(x, "dtype", None) == jax.dtypes.float0)

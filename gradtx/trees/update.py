@@ -8,7 +8,14 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from gradtx.numerics import as_array, wide_dtype, widen
-from gradtx.numerics.dtypes import in_dtype, is_float, is_float0, is_inexact, is_numeric
+from gradtx.numerics.dtypes import (
+    in_dtype,
+    is_float,
+    is_float0,
+    is_half,
+    is_inexact,
+    is_numeric,
+)
 from gradtx.numerics.keys import as_key, check_key
 from gradtx.numerics.rounding import by_chance, noise
 from gradtx.trees.checks import check_leaves
@@ -52,7 +59,7 @@ def apply_updates(
                 continue
             _check_numbers(flat, i, u, p)
             flat.check_shape(i, u, p, "updates", "params")
-            if words is None or not _is_half(p):
+            if words is None or not is_half(p):
                 new = _mixed(_plus, p, u)
             else:
                 new = _plus_by_chance(p, as_array(u), (*words, i))
@@ -72,11 +79,6 @@ def _random_words(rounding: Rounding, key: Any) -> Any:
         raise Misfit("rounding='stochastic' needs a key, another one in each step.")
     check_key(key)
     return tuple(jax.random.bits(as_key(key), (2,), jnp.uint32))
-
-
-def _is_half(p: Any) -> bool:
-    dtype = getattr(p, "dtype", None)
-    return dtype is not None and is_inexact(dtype) and jnp.finfo(dtype).bits < 32
 
 
 @jax.jit

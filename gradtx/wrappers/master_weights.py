@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from gradtx.core import (
     GradientTransformation,
@@ -19,7 +18,7 @@ from gradtx.core import (
 from gradtx.core.precision import all_wide_enough, given, out_dtype
 from gradtx.core.roles import is_slot, point_like
 from gradtx.numerics import as_array, wide_dtype, widen
-from gradtx.numerics.dtypes import in_dtype, is_inexact
+from gradtx.numerics.dtypes import in_dtype, is_half
 from gradtx.trees import Leaf, PyTree, flatten
 from gradtx.trees.boxes import entries
 
@@ -52,7 +51,7 @@ def master_weights(inner: GradientTransformation) -> Pair:
     def init(params: Params) -> MasterWeightsState:
         if is_slot(params):
             return MasterWeightsState(params, pair.init(params))
-        master = jax.tree.map(lambda p: point_like(p) if _is_half(p) else None, params)
+        master = jax.tree.map(lambda p: point_like(p) if is_half(p) else None, params)
         return MasterWeightsState(master, pair.init(_merged(params, master)))
 
     def update(
@@ -88,11 +87,6 @@ def _stepped(w: jax.Array, u: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.A
     real = wide_dtype(w.dtype, u.dtype)
     new = in_dtype(widen(w, real) + widen(u, real), w.dtype)
     return new, widen(in_dtype(new, p.dtype), w.dtype) - widen(p, w.dtype)
-
-
-def _is_half(p: Any) -> bool:
-    dtype = getattr(p, "dtype", None)
-    return dtype is not None and is_inexact(dtype) and jnp.finfo(dtype).bits < 32
 
 
 def _merged(params: PyTree, master: PyTree) -> PyTree:
