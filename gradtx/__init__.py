@@ -289,6 +289,7 @@ _ROOMS = (
     inspection,
     layout,
     losses,
+    matrix,
     optimizers,
     projections,
     aggregation,

@@ -724,3 +724,12 @@ def test_describe_shows_the_matrices():
     soap = gradtx.describe(gradtx.soap(0.1), {"w": p["w"], "b": p["b"]})
     seen = {part.factory: part.matrices for part in soap.parts}
     assert seen["conjugate"] == {"w": "6x4"}
+
+
+def test_axes_of_stacked_layers_are_a_value():
+    axes = matrix.scanned(matrix.flax)
+    tx = gradtx.scale_by_polar(axes=axes)
+    assert axes == matrix.scanned(matrix.flax) != matrix.scanned(matrix.flax, 2)
+    assert gradtx.parse(repr(tx)) == tx
+    with pytest.raises(TypeError, match=r"matrix.scanned\(3\): preset must be"):
+        matrix.scanned(3)

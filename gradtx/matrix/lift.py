@@ -1,15 +1,5 @@
-"""Rules for matrices, and the labels that say where the matrices of a leaf lie.
+"""The lift of rules for matrices, and how each leaf is seen and worked on."""
 
-`Axes(rows, columns)` labels one leaf. `dense` is a function of `(path, leaf)` that
-labels kernels (in, out); `flax`, `haiku` and `torch` label those of a library,
-convolutions and attention too, and `scanned(flax)` those of layers that are stacked
-along a first axis. A leaf without a label is no matrix: a rule on matrices
-passes it through, and optimizers such as `muon` and `soap` give it to AdamW. By default
-these are leaves of fewer than two axes, depthwise kernels, and embeddings and heads,
-which are told by a part of their path that `AUXILIARY` matches.
-"""
-
-import fnmatch
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -26,45 +16,7 @@ from gradtx.core.stages import REMEMBERED, How, Work, act
 from gradtx.numerics.shards import NOWHERE, gathered, is_placed, placed_as, varies_over
 from gradtx.numerics.xla import after, rows
 from gradtx.trees import PyTree
-from gradtx.trees.flat import flatten
-from gradtx.trees.matrix_axes import (
-    Axes,
-    AxesSelector,
-    Matrices,
-    MatrixAxes,
-    array_shape,
-    matrix_axes,
-)
-from gradtx.trees.select import only, selector
-
-__all__ = [
-    "AUXILIARY",
-    "Axes",
-    "by_axes",
-    "dense",
-    "flax",
-    "haiku",
-    "matrixwise",
-    "scanned",
-    "torch",
-]
-
-# Globs of the parts of a path, in lower case: embeddings, and the layer of the outputs.
-AUXILIARY = (
-    "embed*",
-    "*embedding",
-    "*embeddings",
-    "*embedder",
-    "wte",
-    "wpe",
-    "unembed*",
-    "head",
-    "heads",
-    "lm_head",
-    "output_head",
-    "logits",
-    "*_logits",
-)
+from gradtx.trees.matrix_axes import Matrices, MatrixAxes, matrix_axes
 
 # An array of these roles that has the shape of its matrix is laid out as the parameter.
 LAID_OUT = {Role.MEAN, Role.SQUARE, Role.POINT, Role.SCALE, Role.OTHER}
@@ -73,92 +25,6 @@ LAID_OUT = {Role.MEAN, Role.SQUARE, Role.POINT, Role.SCALE, Role.OTHER}
 # Entries of a stack of leaves. It is copied together and apart, which is little beside
 # what the rule does with it, but is memory too: a megabyte in float32.
 TOGETHER = 2**18
-
-
-def is_auxiliary(path: Any) -> bool:
-    """Whether a part of a path says that a leaf is an embedding or a head."""
-    parts = jax.tree_util.keystr(path, simple=True, separator="/").lower().split("/")
-    return any(fnmatch.fnmatchcase(part, glob) for part in parts for glob in AUXILIARY)
-
-
-def dense(path: Any, leaf: Any) -> Any:
-    """The axes of kernels (in, out) that are no embeddings and no heads."""
-    is_dense = len(array_shape(leaf)) == 2 and not is_auxiliary(path)
-    return Axes(1, 0) if is_dense else None
-
-
-def flax(path: Any, leaf: Any) -> Any:
-    """The axes of the kernels of Flax, and of Haiku, whose last axis is fan-out.
-
-    `Dense` (in, out); `Conv` (*window, in, out); `DenseGeneral` of attention, by the
-    parts of its path: query, key and value (in, heads, size), out (heads, size, out).
-    Not of embeddings, heads, depthwise kernels and leaves of fewer than two axes.
-    """
-    shape = array_shape(leaf)
-    if len(shape) < 2 or is_auxiliary(path):
-        return None
-    if len(shape) == 3:
-        parts = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
-        if {"query", "key", "value"} & {*parts}:
-            return Axes((1, 2), 0)
-        if "out" in parts:
-            return Axes(2, (0, 1))
-    if len(shape) > 2 and shape[-2] == 1:
-        return None
-    return Axes(-1, tuple(range(len(shape) - 1)))
-
-
-haiku = flax
-
-
-def torch(path: Any, leaf: Any) -> Any:
-    """The axes of the weights of PyTorch and Equinox, whose first axis is fan-out.
-
-    `Linear` (out, in); `Conv` (out, in, *window). Not of embeddings, heads, depthwise
-    kernels and leaves of fewer than two axes.
-    """
-    shape = array_shape(leaf)
-    if len(shape) < 2 or is_auxiliary(path) or (len(shape) > 2 and shape[1] == 1):
-        return None
-    if len(shape) > 2 and all(n == 1 for n in shape[1:]):
-        return None  # Equinox keeps the bias of a convolution so
-    return Axes(0, tuple(range(1, len(shape))))
-
-
-def scanned(preset: Any, layers: int = 1) -> Any:
-    """The axes that a preset gives one layer, for layers stacked along first axes.
-
-    Args:
-      preset: a function of `(path, leaf)`, such as `flax`.
-      layers: how many axes in front are those of a batch.
-    """
-
-    def label(path: Any, leaf: Any) -> Any:
-        shape = array_shape(leaf)
-        one = jax.ShapeDtypeStruct(shape[layers:], jnp.float32)
-        axes = preset(path, one)
-        return None if axes is None else axes.behind(len(one.shape), layers)
-
-    return label
-
-
-@selector
-def by_axes(axes: AxesSelector, matrix: Any, other: Any) -> Callable[[PyTree], PyTree]:
-    """Label the leaves that have matrix axes in one way, and the others in another.
-
-    Args:
-      axes: which axes are rows and columns, for each leaf.
-      matrix: the label of a leaf that has them.
-      other: the label of one that has none.
-    """
-
-    def select(params: PyTree) -> PyTree:
-        flat = flatten(params)
-        found = matrix_axes(axes, params)
-        labels = [other if said is None else matrix for said in found]
-        return only(flat, labels, [x is not None for x in flat.leaves])
-
-    return select
 
 
 def matrixwise(
