@@ -37,7 +37,7 @@ from gradtx.numerics.rounding import noise
 from gradtx.numerics.xla import has_more
 from gradtx.trees import Flat, Mask, PyTree, Shape, flatten, keystr
 from gradtx.trees.boxes import entries, has_boxes, refitted
-from gradtx.trees.flat import Path
+from gradtx.trees.flat import Path, refuse_arranged
 from gradtx.trees.select import selected
 from gradtx.values import Misfit, StepsOrZero
 
@@ -160,6 +160,8 @@ class _Plan:
             self.arrays[i] = _Array(
                 role, like[i], number, path, code, jax.tree.structure(code)
             )
+        encoded = [array.path for array in self.arrays if array is not None]
+        refuse_arranged(encoded, Scope.LEAFWISE)
         self._refuse_roleless()
 
     def _encoded_places(
