@@ -75,7 +75,7 @@ def title(text: str, line: str) -> str:
 
 def documented(entries: list[Entry]) -> list[str]:
     """A table of the functions, and then each entry by itself."""
-    lines = [f"   {e.name}" for e in entries if e.directive == "autofunction"]
+    lines = [f"   ~{e.name}" for e in entries if e.directive == "autofunction"]
     table = [".. autosummary::\n   :nosignatures:\n\n" + "\n".join(lines)]
     each = [f".. {e.directive}:: {e.name}{e.option}" for e in entries]
     return table * bool(lines) + each

@@ -6,7 +6,9 @@ import io
 import pathlib
 import re
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import gradtx
@@ -73,9 +75,68 @@ def test_the_page_of_matrix_methods_runs_and_prints_what_it_says():
     assert u.shape == (4, 16, 32)
 
 
-def test_the_first_two_commands_do_all_their_set_up():
-    main, tests = blocks(README, "sh")
-    for command, end in ((main, "-m gradtx\n"), (tests, "-m pytest -q -n auto\n")):
+def test_the_first_page_runs_and_prints_what_it_says():
+    trained = run_page("start.md")["params"]
+    assert trained["b"] == pytest.approx(-1, abs=0.01)
+    front = blocks((ROOT / "docs" / "index.md").read_text(), "python")[0]
+    exec(front, {"gradtx": gradtx, "params": trained, "grads": trained})
+
+
+def test_the_how_to_pages_run_and_print_what_they_say(lenient):
+    pytest.importorskip("chex")
+    namespace = run_page("how-to.md")
+    assert namespace["numbers"] == 2 * 12 + 3
+    loss = namespace["loss"]
+    assert loss(namespace["after"]) < loss(namespace["params"])
+
+
+def test_what_the_tables_of_names_say_to_write_makes_something():
+    page = (ROOT / "docs" / "from-pytorch-and-keras.md").read_text()
+    tx = gradtx.adam(1e-3)
+    known = vars(gradtx) | {"tx": tx, "state": tx.init(jnp.ones(2))}
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    written = [code for row in rows for code in re.findall(r"`([^`]+)`", row[-1])]
+    assert len(written) > 40
+    for code in written:
+        made = eval(code, dict(known))
+        assert "(" not in code or isinstance(made, dict) or repr(made), code
+
+
+@pytest.fixture(scope="module")
+def loops():
+    """The three loops of the page, once run, and how long each is."""
+    for package in ("equinox", "flax", "orbax.checkpoint"):
+        pytest.importorskip(package)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        namespace = run_page("training-loop.md")
+    page = (ROOT / "docs" / "training-loop.md").read_text()
+    return namespace, [block.count("\n") for block in blocks(page, "python")]
+
+
+def test_the_loops_are_short(loops):
+    _, (recipe, *each) = loops
+    assert len(each) == 3
+    assert all(recipe + lines < 100 and lines < 60 for lines in each)
+
+
+@pytest.mark.parametrize("loop", ["", "nnx_", "eqx_"])
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(loops, loop):
+    straight, resumed = loops[0][f"{loop}straight"], loops[0][f"{loop}resumed"]
+    for end, same in zip(straight[:2], resumed[:2], strict=True):
+        jax.tree.map(np.testing.assert_array_equal, end, same)
+    assert straight[2][11:] == resumed[2]  # the logs
+    weights, averages = (jax.tree.leaves(tree) for tree in straight[:2])
+    assert any((a != w).any() for w, a in zip(weights, averages, strict=True))
+    rates = [log["rate"] for log in straight[2]]
+    assert max(rates) == pytest.approx(1e-2)
+    assert rates[0] == rates[1] == 0.0
+
+
+def test_the_commands_of_the_readme_do_all_their_set_up():
+    main, tests, site = blocks(README, "sh")
+    assert site in blocks((ROOT / "CONTRIBUTING.md").read_text(), "sh")
+    ends = ("-m gradtx\n", "-m pytest -q -n auto\n", "-c docs . build/site\n")
+    for command, end in zip((main, tests, site), ends, strict=True):
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install")
         assert command.endswith(end)
         assert command.count("\n") == 1
@@ -95,6 +156,13 @@ def test_the_algorithm_of_the_guide_works_and_is_short():
     body = source[source.index("@transformation") :]
     code = re.sub(r'""".*?"""', "", body, flags=re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
+
+
+def test_the_citation_is_of_this_version():
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == gradtx.__version__
+    assert citation["title"] in README
 
 
 def test_the_changelog_names_everything_public_that_makes_something():
