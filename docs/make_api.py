@@ -5,14 +5,19 @@ in `__all__`, and what it imports as itself, `from there import name as name`.
 """
 
 import ast
+import functools
 import inspect
 import pathlib
+import re
 import types
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gradtx
+from gradtx.core import roles
+from gradtx.core.roles import Role
 
+ROLES = inspect.getsource(roles)  # where a comment says what each is
 FOLDER = pathlib.Path(__file__).parent / "api"
 # These show what others have by the names of Optax.
 LAST = [gradtx.contrib, gradtx.tree_utils, gradtx]
@@ -20,8 +25,7 @@ LAST = [gradtx.contrib, gradtx.tree_utils, gradtx]
 
 class Entry(NamedTuple):
     name: str  # where it is public, such as "gradtx.adamw" or "gradtx.tree.add"
-    directive: str  # of autodoc
-    option: str = ""
+    text: str  # how its page shows it
     is_state: bool = False
 
 
@@ -50,12 +54,33 @@ def rooms() -> list[types.ModuleType]:
 def entry(room: types.ModuleType, name: str) -> Entry:
     public = getattr(room, name)
     home = "gradtx" if getattr(gradtx, name, None) is public else room.__name__
+    full = f"{home}.{name}"
     if isinstance(public, type):
         members = "" if hasattr(public, "_fields") else "\n   :members:"
-        return Entry(f"{home}.{name}", "autoclass", members, name.endswith("State"))
-    if inspect.isroutine(public):
-        return Entry(f"{home}.{name}", "autofunction")
-    return Entry(f"{home}.{name}", "autodata", "\n   :no-value:")
+        text = f".. autoclass:: {full}{members}\n\n   {fields(public)}"
+        return Entry(full, text, name.endswith("State"))
+    if inspect.isroutine(public) or isinstance(public, functools.partial):
+        return Entry(full, f".. autofunction:: {full}")
+    text = f".. data:: {name}\n   :module: {home}\n\n   {about(name, public)}"
+    return Entry(full, text)
+
+
+def fields(public: Any) -> str:
+    """What roles the fields of a state have."""
+    hints = getattr(public, "__annotations__", {}).items()
+    marks = {n: m[-1] for n, h in hints if (m := getattr(h, "__metadata__", ()))}
+    said = [f"``{n}``: {m.value}" for n, m in marks.items() if isinstance(m, Role)]
+    return "; ".join(said)
+
+
+def about(name: str, public: Any) -> str:
+    """What is to be said of a value that has no docstring, such as an annotation."""
+    comment = re.search(rf"^{name} = .*  # (.*)$", ROLES, flags=re.MULTILINE)
+    if comment:
+        return f"{comment[1][0].upper()}{comment[1][1:]}.".replace("|", "\\|")
+    if hasattr(public, "__metadata__"):
+        return f"What an argument may be: {public.__metadata__[-1]}."
+    return f"``{public}``"
 
 
 def contents() -> dict[str, list[Entry]]:
@@ -75,10 +100,9 @@ def title(text: str, line: str) -> str:
 
 def documented(entries: list[Entry]) -> list[str]:
     """A table of the functions, and then each entry by itself."""
-    lines = [f"   ~{e.name}" for e in entries if e.directive == "autofunction"]
+    lines = [f"   ~{e.name}" for e in entries if "autofunction" in e.text]
     table = [".. autosummary::\n   :nosignatures:\n\n" + "\n".join(lines)]
-    each = [f".. {e.directive}:: {e.name}{e.option}" for e in entries]
-    return table * bool(lines) + each
+    return table * bool(lines) + [e.text for e in entries]
 
 
 def pages() -> dict[str, str]:

@@ -33,11 +33,10 @@ def listed():
 
 
 def test_every_public_name_is_on_a_page_once(texts):
-    shown = re.findall(
-        r"^\.\. auto(?:class|data|function):: (\S+)$",
-        "\n".join(texts.values()),
-        flags=re.MULTILINE,
-    )
+    text = "\n".join(texts.values())
+    shown = re.findall(r"^\.\. auto(?:class|function):: (\S+)$", text, re.MULTILINE)
+    values = re.findall(r"^\.\. data:: (\w+)\n   :module: (\S+)$", text, re.MULTILINE)
+    shown += [f"{module}.{name}" for name, module in values]
     assert [n for n, times in collections.Counter(shown).items() if times > 1] == []
     places = collections.defaultdict(set)
     for path in shown:
@@ -51,6 +50,14 @@ def test_every_public_name_is_on_a_page_once(texts):
     # These are in their room alone, which imports them as themselves.
     for path in ("optimizers.scion", "wrappers.wrapper", "transforms.LmoState"):
         assert f"gradtx.{path}" in shown
+
+
+def test_values_without_a_docstring_are_explained(texts):
+    number = "a finite number in [0, 1), an array or a schedule."
+    assert number in texts["gradtx"]
+    assert "Linear in the gradients" in texts["gradtx.roles"]
+    assert "``count``: count; ``mu``: mean; ``nu``: square" in texts["states"]
+    assert " at 0x" not in "".join(texts.values())
 
 
 def test_states_are_apart(texts):
