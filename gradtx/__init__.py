@@ -269,19 +269,26 @@ __all__ += inspection.__all__
 def _report_public_modules() -> None:
     """Let tracebacks, pickles and help() say where a name is public: gradtx.adamw,
     wherever its file may move; and let help() say short names of types."""
-    from inspect import isfunction
-
-    from gradtx.values.calls import show_short_signature
-
     rooms = {"gradtx": globals(), **{m.__name__: vars(m) for m in _ROOMS}}
     for name, room in rooms.items():
         listed = __all__ if name == "gradtx" else [n for n in room if n[0] != "_"]
         for public in [room[n] for n in listed]:
             if getattr(public, "__module__", "").startswith(f"{name}."):
-                public.__module__ = name
-                if isfunction(public) and not hasattr(public, "__signature__"):
-                    made = public.__annotations__.get("return")
-                    show_short_signature(public, made)
+                _report(public, name)
+    for public in (wrappers.around_one, wrappers.inner_pair, wrappers.wrapper):
+        _report(public, "gradtx.wrappers")
+
+
+def _report(public: object, module: str) -> None:
+    from inspect import isclass, isfunction
+
+    from gradtx.values.calls import show_bare_signature, show_short_signature
+
+    public.__module__ = module
+    if isfunction(public) and not hasattr(public, "__signature__"):
+        show_short_signature(public, public.__annotations__.get("return"))
+    elif isclass(public) and not public.__name__.endswith("State"):
+        show_bare_signature(public)  # a state's tells its roles
 
 
 _ROOMS = (

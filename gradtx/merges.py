@@ -54,7 +54,7 @@ class MergeRule(NamedTuple):
     scope: Scope = Scope.LEAFWISE
     words: frozenset[str] = frozenset()
     needed: frozenset[str] = frozenset()
-    axes: AxesSelector | None = None
+    axes: Any = None  # an AxesSelector; None on whole leaves
     otherwise: Callable[..., Any] | None = None
 
 

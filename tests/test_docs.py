@@ -6,7 +6,9 @@ import io
 import pathlib
 import re
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import gradtx
@@ -91,9 +93,61 @@ def test_the_page_on_fewer_bits_runs_and_prints_what_it_says(lenient):
     assert made[1].average["w"].shape == (64, 64)
 
 
-def test_the_first_two_commands_do_all_their_set_up():
-    main, tests = blocks(README, "sh")
-    for command, end in ((main, "-m gradtx\n"), (tests, "-m pytest -q -n auto\n")):
+def test_the_first_page_runs_and_prints_what_it_says():
+    trained = run_page("start.md")["params"]
+    assert trained["b"] == pytest.approx(-1, abs=0.01)
+    front = blocks((ROOT / "docs" / "index.md").read_text(), "python")[0]
+    exec(front, {"gradtx": gradtx, "params": trained, "grads": trained})
+
+
+def test_the_how_to_pages_run_and_print_what_they_say(lenient):
+    pytest.importorskip("chex")
+    namespace = run_page("how-to.md")
+    assert namespace["numbers"] == 2 * 12 + 3
+    loss = namespace["loss"]
+    assert loss(namespace["after"]) < loss(namespace["params"])
+
+
+def test_what_the_tables_of_names_say_to_write_makes_something():
+    page = (ROOT / "docs" / "from-pytorch-and-keras.md").read_text()
+    tx = gradtx.adam(1e-3)
+    known = vars(gradtx) | {"tx": tx, "state": tx.init(jnp.ones(2))}
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    written = [code for row in rows for code in re.findall(r"`([^`]+)`", row[-1])]
+    assert len(written) > 40
+    for code in written:
+        made = eval(code, dict(known))
+        assert "(" not in code or isinstance(made, dict) or repr(made), code
+
+
+def test_the_loops_are_short():
+    page = (ROOT / "docs" / "training-loop.md").read_text()
+    recipe, *loops = (block.count("\n") for block in blocks(page, "python"))
+    assert len(loops) == 3
+    assert max(recipe, *loops) < 60
+
+
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(lenient):
+    for package in ("equinox", "flax", "orbax.checkpoint"):
+        pytest.importorskip(package)
+    namespace = run_page("training-loop.md")
+    for loop in ("", "nnx_", "eqx_"):
+        straight, resumed = namespace[f"{loop}straight"], namespace[f"{loop}resumed"]
+        for end, same in zip(straight[:2], resumed[:2], strict=True):
+            jax.tree.map(np.testing.assert_array_equal, end, same)
+        assert straight[2][11:] == resumed[2]  # the logs
+        weights, averages = (jax.tree.leaves(tree) for tree in straight[:2])
+        assert any((a != w).any() for w, a in zip(weights, averages, strict=True))
+        rates = [log["rate"] for log in straight[2]]
+        assert rates[:2] == [0.0, 0.0]  # one update, of two calls
+        assert max(rates) == pytest.approx(1e-2)
+
+
+def test_the_commands_of_the_readme_do_all_their_set_up():
+    main, tests, site = blocks(README, "sh")
+    assert site in blocks((ROOT / "CONTRIBUTING.md").read_text(), "sh")
+    ends = ("-m gradtx\n", "-m pytest -q -n auto\n", "-c docs . build/site\n")
+    for command, end in zip((main, tests, site), ends, strict=True):
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install")
         assert command.endswith(end)
         assert command.count("\n") == 1
@@ -113,6 +167,13 @@ def test_the_algorithm_of_the_guide_works_and_is_short():
     body = source[source.index("@transformation") :]
     code = re.sub(r'""".*?"""', "", body, flags=re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
+
+
+def test_the_citation_is_of_this_version():
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == gradtx.__version__
+    assert citation["title"] in README
 
 
 def test_the_changelog_names_everything_public_that_makes_something():

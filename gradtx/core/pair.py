@@ -95,7 +95,7 @@ class Pair:
         init: Callable[..., State],
         update: Callable[..., tuple[PyTree, State]],
         scope: Scope = Scope.TREEWISE,
-        extra_args: Any = inspect.Parameter.empty,
+        extra_args: Any = ...,
         parts: Callable[[State], Sequence[Part]] = lambda state: (),
         exact: bool = False,
         aggregates: bool = False,
@@ -107,7 +107,7 @@ class Pair:
         self.init, self.update, self.scope, self.parts = init, update, scope, parts
         self.exact, self.aggregates = exact, aggregates
         self.rate, self.evaluation = rate, evaluation
-        if extra_args is inspect.Parameter.empty:
+        if extra_args is ...:
             self.extra_args = words_of(update)
         else:
             self.extra_args = None if extra_args is None else frozenset(extra_args)

@@ -42,7 +42,8 @@ def evaluation_params(tx: GradientTransformation, state: Any, params: Params) ->
       params: the parameters that the state belongs to, as they are trained.
 
     Returns:
-      A tree like the parameters, in their dtypes; of `LookaheadParams` the slow ones.
+      A tree like the parameters, in their dtypes; of `LookaheadParams` the slow ones,
+      and of a Flax NNX state one of arrays, as `nnx.update` takes it.
 
     Raises:
       TypeError: if the state is not one of the transformation.
@@ -53,6 +54,7 @@ def evaluation_params(tx: GradientTransformation, state: Any, params: Params) ->
         as_pair(tx, "tx")
         found = list(_said(tx, without_variables(state), []))
         averaged: dict[int, _Said] = {}
+        params = without_variables(params)
         for said in sorted(found, key=lambda said: said.averages):
             params = _moved(said, params, averaged)
         return params

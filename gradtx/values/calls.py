@@ -30,6 +30,8 @@ FOREIGN = {
     "clipvalue": "max_delta",
 }
 
+LONG = 370  # characters of a signature
+
 
 @functools.lru_cache(maxsize=1024)
 def signature(function: Any) -> inspect.Signature:
@@ -158,6 +160,14 @@ class _Short:
         return hash(self.meant)
 
 
+def show_bare_signature(made: type) -> None:
+    """Let `help` show the names and the defaults of the fields of a class."""
+    for function in (made.__new__, vars(made).get("__init__")):
+        if inspect.isfunction(function) and function.__module__ != "typing":
+            bare = _without_types(inspect.signature(function))
+            function.__signature__ = bare  # type: ignore[attr-defined]
+
+
 def show_short_signature(function: Callable[..., Any], returned: Any) -> None:
     """Let `help` show names, defaults and what has none: the types that check a call
     are long, and say with a default little that it does not."""
@@ -170,9 +180,19 @@ def show_short_signature(function: Callable[..., Any], returned: Any) -> None:
     # Read once, with what it is to show: there are hundreds of these at import.
     build.__annotations__ = short | {"return": returned}
     try:
-        function.__signature__ = inspect.signature(build)  # type: ignore[attr-defined]
+        shown = inspect.signature(build)
     finally:
         build.__annotations__ = hints
+    if len(shown.parameters) > 8 and len(str(shown)) > LONG:
+        shown = _without_types(shown)
+    function.__signature__ = shown  # type: ignore[attr-defined]
+
+
+def _without_types(shown: inspect.Signature) -> inspect.Signature:
+    """Names and defaults alone: of many arguments these are long enough."""
+    empty = inspect.Parameter.empty
+    bare = [p.replace(annotation=empty) for p in shown.parameters.values()]
+    return inspect.Signature(bare)
 
 
 def _shortened(annotation: Any) -> Any:
