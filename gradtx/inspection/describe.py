@@ -88,6 +88,22 @@ def describe(tx: GradientTransformation, params: Any) -> Description:
 
     Raises:
       TypeError: if `tx` is no gradient transformation, or `params` not such a tree.
+
+    Example:
+      >>> params = {"w": jax.ShapeDtypeStruct((4096, 4096), jnp.bfloat16)}
+      >>> print(gradtx.describe(gradtx.adam(1e-3), params))
+                                                                              bytes a
+       transformation                               state           bytes   parameter
+       ──────────────────────────────────────────────────────────────────────────────
+       chain
+         0: scale_by_adam                           count int32   4 bytes        0.00
+           b1=0.9, b2=0.999, eps=1e-08,             mu float32    67.1 MB        4.00
+           eps_root=0.0, debias=True                nu float32    67.1 MB        4.00
+         1: scale_by_schedule                       count int32   4 bytes        0.00
+           step_size_fn=0.001, flip_sign=True
+      <BLANKLINE>
+      16,777,216 parameters: 33.6 MB of bfloat16
+      state: 134.2 MB, 8.00 bytes a parameter
     """
     with naming("describe"):
         as_pair(tx, "tx")

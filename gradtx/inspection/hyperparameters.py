@@ -57,6 +57,13 @@ def hyperparameters(
       TypeError: if the state is not one of the transformation, or floats are asked for
         inside `jax.jit`.
       ValueError: if `of` is neither.
+
+    Example:
+      >>> rate = gradtx.linear_schedule(1.0, 0.0, transition_steps=4)
+      >>> tx = gradtx.sgd(rate, momentum=0.5)
+      >>> updates, state = tx.update(jnp.ones(1), tx.init(jnp.zeros(1)))
+      >>> gradtx.hyperparameters(tx, state, as_floats=True)
+      {'decay': 0.5, 'learning_rate': 0.75}
     """
     if of not in ("next", "last"):
         raise ValueError(f"hyperparameters: of is {of!r}; expected 'next' or 'last'.")
