@@ -2,8 +2,11 @@
 
 import contextlib
 import doctest
+import importlib
+import inspect
 import io
 import pathlib
+import pkgutil
 import re
 
 import jax
@@ -189,3 +192,31 @@ def test_every_public_name_has_a_docstring():
         public = getattr(gradtx, name)
         if callable(public) and getattr(public, "__module__", "") == "gradtx":
             assert (public.__doc__ or "").strip(), name
+
+
+def documented():
+    """Everything but the tour's with an example in its docstring, once, by name."""
+    found = {}
+    for info in pkgutil.walk_packages(gradtx.__path__, "gradtx."):
+        if "tour" not in info.name and not info.name.endswith("__main__"):
+            module = importlib.import_module(info.name)
+            found |= {id(x): x for x in vars(module).values() if _has_example(x)}
+    return sorted(found.values(), key=lambda x: f"{x.__module__}.{x.__name__}")
+
+
+def _has_example(x):
+    if not (inspect.isfunction(x) or inspect.isclass(x)):
+        return False
+    return x.__module__.startswith("gradtx") and ">>>" in (x.__doc__ or "")
+
+
+def test_the_examples_of_docstrings_print_what_they_say():
+    names = {"gradtx": gradtx, "jax": jax, "jnp": jnp}
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    finder = doctest.DocTestFinder(recurse=False)
+    examples = documented()
+    for x in examples:
+        (test,) = finder.find(x, x.__name__, module=False, extraglobs=names)
+        test.globs = dict(names)  # and nothing of its module
+        assert runner.run(test).failed == 0, x
+    assert len(examples) >= 40

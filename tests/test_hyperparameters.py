@@ -715,6 +715,20 @@ def test_the_numbers_of_a_wrapper_and_those_inside_it():
     }
 
 
+def test_floats_for_a_log():
+    rate = gradtx.linear_schedule(0.5, 0.0, 10)
+    tx = gradtx.adamw(rate, weight_decay=np.float32(0.25))
+    state = tx.init(W)
+    found = hyperparameters(tx, state, as_floats=True)
+    assert {type(x) for x in found.values()} == {float}
+    assert (found["learning_rate"], found["weight_decay"]) == (0.5, 0.25)
+    assert found == {n: float(x) for n, x in hyperparameters(tx, state).items()}
+    with pytest.raises(
+        TypeError, match=r"as_floats=True inside .*, where learning_rate"
+    ):
+        jax.jit(lambda s: hyperparameters(tx, s, as_floats=True))(state)
+
+
 def test_what_is_set_is_read():
     tx = gradtx.chain(gradtx.clip(1.0), ADAM(0.1))
     state = gradtx.tree.set(tx.init(W), learning_rate=0.5)

@@ -1,6 +1,7 @@
 """Looking inside: memory from shapes alone, range tests, pictures of schedules."""
 
 import builtins
+import io
 import itertools
 
 import jax
@@ -167,7 +168,34 @@ def test_the_table_shortens_what_is_long_and_says_how_many_a_part_sees():
     assert "step_size=f32[30]" in text
 
 
-def test_without_rich_the_data_is_there_and_the_table_says_what_is_missing(monkeypatch):
+def test_the_table_breaks_no_name():
+    layer = {"kernel": jax.ShapeDtypeStruct((8, 8), jnp.float32)}
+    held = {"encoder_block_with_a_name": {"attention_projection_of_queries": layer}}
+    names = gradtx.by_path({"encoder_*": "a_label_that_is_long", "*": "other"})
+    rate = gradtx.warmup_cosine_decay_schedule(0.0, 1.0, 100, 1000)
+    parts = {"a_label_that_is_long": gradtx.adam(rate), "other": gradtx.sgd(rate)}
+    tx = gradtx.partition(parts, names)
+    for shapes in (held | {"x" * 70: layer}, held | {"head": layer}):
+        lines = str(gradtx.describe(tx, shapes)).splitlines()
+        assert max(map(len, lines)) <= 80 or "x" * 70 in shapes
+        words = " ".join(line[: lines[1].index("state")] for line in lines)
+        for name in (*held, *held["encoder_block_with_a_name"], "a_label_that_is_long"):
+            assert name in words, name
+        assert "warmup_cosine_decay_schedule(" in words
+
+
+def test_rich_prints_the_same_table():
+    rich = pytest.importorskip("rich.console")
+    found = gradtx.describe(gradtx.adamw(1e-3, mask=gradtx.matrices), gpt())
+    out = rich.Console(file=io.StringIO(), width=80, color_system=None)
+    out.print(found)
+    drawn = [line.rstrip() for line in out.file.getvalue().splitlines()]
+    assert "\n".join(drawn).strip("\n") == str(found)
+
+
+def test_without_rich_the_table_is_there_and_pictures_say_which_extra_they_need(
+    monkeypatch,
+):
     real = builtins.__import__
 
     def without_rich(name, *args, **kwargs):
@@ -177,14 +205,22 @@ def test_without_rich_the_data_is_there_and_the_table_says_what_is_missing(monke
 
     monkeypatch.setattr(builtins, "__import__", without_rich)
     found = gradtx.describe(gradtx.sgd(0.1), params())
-    assert repr(found) == "Description(parts=3, parameters=10, state_bytes=4)"
+    assert str(found).endswith("state: 4 bytes, 0.40 bytes a parameter")
     with pytest.raises(ImportError, match=r'describe needs rich.*"gradtx\[demo\]"'):
-        str(found)
-    with pytest.raises(ImportError, match="plot_schedule needs matplotlib"):
+        found.__rich__()
+    with pytest.raises(ImportError, match=r'plot_schedule needs .*"gradtx\[plot\]"'):
         gradtx.plot_schedule(0.1, 3)
     result = gradtx.inspection.RangeTest(np.ones(1), np.ones(1), np.ones(1), None)
-    with pytest.raises(ImportError, match=r"RangeTest\.plot needs matplotlib"):
+    with pytest.raises(ImportError, match=r'RangeTest\.plot .*"gradtx\[plot\]"'):
         result.plot()
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 999_949, 999_950, 10**12, 10**19])
+def test_bytes_are_written_as_rich_writes_them(count):
+    size = pytest.importorskip("rich.filesize").decimal
+    expected = "1.0 MB" if count == 999_950 else size(count)  # and not 1,000.0 kB
+    expected = "10,000.0 PB" if count == 10**19 else expected
+    assert gradtx.inspection.table._size(count) == expected
 
 
 # lr_range_test

@@ -18,6 +18,7 @@ from catalogue import NAMES, ROWS
 import gradtx
 from gradtx import Decay, Pair, from_dict, parse, to_dict, transformation
 from gradtx.values import elsewhere
+from gradtx.values.text import wrapped
 
 every = pytest.mark.parametrize("row", ROWS, ids=str)
 LABELS = {
@@ -33,6 +34,51 @@ RECIPE = gradtx.partition(LABELS, gradtx.matrices)
 @every
 def test_a_value_is_read_from_its_text(row):
     assert parse(repr(row.tx), NAMES) == row.tx
+    for width in (1, 40):
+        assert parse(wrapped(row.tx, width), NAMES) == row.tx
+
+
+class Printer:
+    """As IPython's, as far as a value uses it."""
+
+    max_width, indentation = 79, 2
+
+    def __init__(self):
+        self.shown = ""
+
+    def text(self, text):
+        self.shown += text
+
+    def break_(self):
+        self.text("\n  ")
+
+
+def test_a_long_value_is_displayed_in_lines_and_a_short_one_in_one():
+    printer = Printer()
+    tx = gradtx.chain(gradtx.clip_by_global_norm(1.0), RECIPE)
+    tx._repr_pretty_(printer, cycle=False)
+    assert (
+        printer.shown
+        == """chain(
+    clip_by_global_norm(1.0),
+    partition(
+      {
+        False: chain(identity(), scale_by_schedule(0.1, flip_sign=True)),
+        True: chain(
+          scale_by_adam(),
+          add_decayed_weights(weight_decay=0.0001),
+          scale_by_schedule(cosine_decay_schedule(0.001, 100), flip_sign=True)
+        )
+      },
+      matrices
+    )
+  )"""
+    )
+    assert parse(printer.shown) == tx
+    assert "\n" not in repr(tx)
+    printer = Printer()
+    gradtx.adam(0.1)._repr_pretty_(printer, cycle=False)
+    assert printer.shown == repr(gradtx.adam(0.1))
 
 
 @every

@@ -184,6 +184,13 @@ def chain(*args: GradientTransformation) -> Pair:
 
     Raises:
       TypeError: if an argument is not a pair of functions.
+
+    Example:
+      >>> tx = gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.sgd(0.5))
+      >>> g = jnp.array([3.0, 4.0])
+      >>> updates, state = tx.update(g, tx.init(g))
+      >>> print(updates)  # −0.5 · g / 5
+      [-0.3 -0.4]
     """
     names = [str(i) for i in range(len(args))]
     return _chained(names, args, join=tuple, split=lambda state: state)

@@ -1,6 +1,5 @@
 """The parts of a transformation, their hyperparameters and the memory they take."""
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,23 +7,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from gradtx.core import GradientTransformation, Pair, Part
 from gradtx.core.pair import as_pair
 from gradtx.core.wrap import parts_of
-from gradtx.inspection.optional import needed_by
+from gradtx.inspection.table import in_rich, plain
 from gradtx.trees import flatten
 from gradtx.trees.like import size
 from gradtx.trees.matrix_axes import matrix_axes
 from gradtx.trees.select import only, selection
 from gradtx.values import Value, naming
 from gradtx.values.calls import names_of, remake, signature
-from gradtx.values.text import show
-
-WIDTH = 80  # columns of the printed table
-LONGEST = 60  # characters of a printed hyperparameter
-FEW = 3  # paths of leaves that are printed
 
 
 class Slot(NamedTuple):
@@ -71,25 +64,14 @@ class Description(NamedTuple):
         return self.state_bytes / max(self.parameters, 1)
 
     def __str__(self) -> str:
-        """The table as text of 80 columns; needs rich, as the other pictures do."""
-        with needed_by("describe"):
-            from rich.console import Console
-        out = Console(file=io.StringIO(), width=WIDTH, color_system=None)
-        out.print(self.__rich__())
-        text = out.file.getvalue()  # type: ignore[attr-defined]
-        return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+        """The table as plain text of 80 columns, in which no name is broken."""
+        return plain(self)
 
     def __repr__(self) -> str:
-        try:
-            return str(self)
-        except ImportError:
-            return (
-                f"Description(parts={len(self.parts)}, parameters={self.parameters}, "
-                f"state_bytes={self.state_bytes})"
-            )
+        return plain(self)
 
     def __rich__(self) -> Any:
-        return _table(self)
+        return in_rich(self)
 
 
 def describe(tx: GradientTransformation, params: Any) -> Description:
@@ -97,7 +79,7 @@ def describe(tx: GradientTransformation, params: Any) -> Description:
 
     Nothing is computed and no memory is taken, so that the plan for a model of any size
     can be read anywhere: `describe(adamw(1e-3), jax.eval_shape(init, key))`. The
-    description is data; printed, or shown by rich or in a notebook, it is a table.
+    description is data; printed, or shown by `rich.print` in colours, it is a table.
 
     Args:
       tx: a gradient transformation, ours or another library's.
@@ -106,7 +88,22 @@ def describe(tx: GradientTransformation, params: Any) -> Description:
 
     Raises:
       TypeError: if `tx` is no gradient transformation, or `params` not such a tree.
-      ImportError: from `print` and `str`, if rich is not installed.
+
+    Example:
+      >>> params = {"w": jax.ShapeDtypeStruct((4096, 4096), jnp.bfloat16)}
+      >>> print(gradtx.describe(gradtx.adam(1e-3), params))
+                                                                              bytes a
+       transformation                               state           bytes   parameter
+       ──────────────────────────────────────────────────────────────────────────────
+       chain
+         0: scale_by_adam                           count int32   4 bytes        0.00
+           b1=0.9, b2=0.999, eps=1e-08,             mu float32    67.1 MB        4.00
+           eps_root=0.0, debias=True                nu float32    67.1 MB        4.00
+         1: scale_by_schedule                       count int32   4 bytes        0.00
+           step_size_fn=0.001, flip_sign=True
+      <BLANKLINE>
+      16,777,216 parameters: 33.6 MB of bfloat16
+      state: 134.2 MB, 8.00 bytes a parameter
     """
     with naming("describe"):
         as_pair(tx, "tx")
@@ -300,71 +297,3 @@ def _bits(dtype: Any) -> int:
     """Of an entry; two of int4 share a byte on a device, if not in NumPy."""
     whole = jnp.issubdtype(dtype, jnp.integer)
     return jnp.iinfo(dtype).bits if whole else 8 * dtype.itemsize
-
-
-def _table(description: Description) -> Any:
-    with needed_by("describe"):
-        from rich import box
-        from rich.console import Group
-        from rich.filesize import decimal
-        from rich.padding import Padding
-        from rich.table import Table
-        from rich.text import Text
-    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    rows.add_column("transformation", overflow="fold")
-    rows.add_column("state", no_wrap=True)
-    rows.add_column("bytes", justify="right", no_wrap=True)
-    rows.add_column("bytes a\nparameter", justify="right")
-    around: dict[int, int] = {-1: description.parameters}
-    for part in description.parts:
-        called = Text(f"{part.name}: " if part.name else "", "dim")
-        called.append(part.factory, "bold")
-        around[part.depth] = part.parameters
-        if part.parameters != around[part.depth - 1]:
-            called.append(f", on {part.parameters:,}: {_few(part.leaves)}", "dim")
-        if part.matrices:
-            seen = [f"{path} {sizes}" for path, sizes in part.matrices.items()]
-            called.append(f", matrices: {_few(seen)}", "dim")
-        hypers = Text(_shown(part.hyperparameters), "dim")
-        cell = Group(called, Padding(hypers, (0, 0, 0, 2)))
-        sizes = [slot.bytes for slot in part.slots]
-        rows.add_row(
-            Padding(cell if hypers else called, (0, 0, 0, 2 * part.depth)),
-            "\n".join(f"{slot.field} {slot.dtype}" for slot in part.slots),
-            "\n".join(map(decimal, sizes)),
-            "\n".join(f"{size / max(part.parameters, 1):.2f}" for size in sizes),
-        )
-    held = (f"{decimal(n)} of {t}" for t, n in description.parameter_bytes.items())
-    return Group(
-        rows,
-        f"{description.parameters:,} parameters: {', '.join(held) or decimal(0)}\n"
-        f"state: {decimal(description.state_bytes)}, "
-        f"{description.state_bytes_per_parameter:.2f} bytes a parameter",
-    )
-
-
-def _shown(hyperparameters: dict[str, Any]) -> str:
-    """The arguments that were given, as source text where that is short."""
-    unset: tuple[Any, ...] = (None, False, (), {})
-    return ", ".join(
-        f"{name}={_short(value)}"
-        for name, value in hyperparameters.items()
-        if not any(type(value) is type(u) and value == u for u in unset)
-    )
-
-
-def _few(leaves: Sequence[str]) -> str:
-    """The paths of some leaves, and how many more there are."""
-    more = len(leaves) - FEW
-    return ", ".join(leaves[:FEW]) + (f" and {more} more" if more > 0 else "")
-
-
-def _short(value: Any) -> str:
-    text = show(value)
-    if len(text) <= LONGEST:
-        return text
-    if isinstance(value, Value):
-        return f"{value.factory.__name__}(...)"
-    if isinstance(value, jax.Array | np.ndarray):
-        return f"{value.dtype}{list(value.shape)}"
-    return f"{type(value).__name__}(...)"

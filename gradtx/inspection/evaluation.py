@@ -49,6 +49,16 @@ def evaluation_params(tx: GradientTransformation, state: Any, params: Params) ->
       TypeError: if the state is not one of the transformation.
       ValueError: by path, if two averages speak for a leaf, so that it is not known
         which is meant, or parameters and state do not match.
+
+    Example:
+      >>> tx = gradtx.chain(gradtx.sgd(1.0), gradtx.average_params())
+      >>> params = jnp.array([3.0])
+      >>> state = tx.init(params)
+      >>> for _ in range(3):
+      ...     updates, state = tx.update(jnp.ones(1), state, params)
+      ...     params = gradtx.apply_updates(params, updates)
+      >>> print(params, gradtx.evaluation_params(tx, state, params))
+      [0.] [0.5]
     """
     with naming("evaluation_params"):
         as_pair(tx, "tx")

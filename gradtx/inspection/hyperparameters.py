@@ -23,7 +23,11 @@ class _Found(NamedTuple):
 
 
 def hyperparameters(
-    tx: Any, state: Any, *, of: Literal["next", "last"] = "next"
+    tx: Any,
+    state: Any,
+    *,
+    of: Literal["next", "last"] = "next",
+    as_floats: bool = False,
 ) -> dict[str, Any]:
     """Every number that the next update is made with, by name, for a log.
 
@@ -38,17 +42,28 @@ def hyperparameters(
       state: what `init` returned, or a later state.
       of: "next", the update that is to be made from this state; or "last", the one that
         made it, and the first before there was one.
+      as_floats: whether all are Python's floats, as a logger wants them; not inside
+        `jax.jit`.
 
     Returns:
       From the names of arguments to their values: plain numbers as they were given,
-      others as scalar arrays. The step that a chain ends with is "learning_rate". A
-      name that several parts have is preceded by the path of the part, as in
-      "1/learning_rate" or "matrices/b1". Arguments that are None are left out, and so
-      are those of another library's parts, unless their state has `hyperparams`.
+      others as scalar arrays, unless floats are asked for. The step that a chain ends
+      with is "learning_rate". A name that several parts have is preceded by the path of
+      the part, as in "1/learning_rate" or "matrices/b1". Arguments that are None are
+      left out, and so are those of another library's parts, unless their state has
+      `hyperparams`.
 
     Raises:
-      TypeError: if the state is not one of the transformation.
+      TypeError: if the state is not one of the transformation, or floats are asked for
+        inside `jax.jit`.
       ValueError: if `of` is neither.
+
+    Example:
+      >>> rate = gradtx.linear_schedule(1.0, 0.0, transition_steps=4)
+      >>> tx = gradtx.sgd(rate, momentum=0.5)
+      >>> updates, state = tx.update(jnp.ones(1), tx.init(jnp.zeros(1)))
+      >>> gradtx.hyperparameters(tx, state, as_floats=True)
+      {'decay': 0.5, 'learning_rate': 0.75}
     """
     if of not in ("next", "last"):
         raise ValueError(f"hyperparameters: of is {of!r}; expected 'next' or 'last'.")
@@ -56,6 +71,8 @@ def hyperparameters(
     if of == "last":
         state = jax.tree_util.tree_map_with_path(_one_less, state)
     found = list(_walk(tx, state, ()))
+    if as_floats:
+        found = _in_floats(found)
     names = [one.name for one in found]
     return {
         one.name if names.count(one.name) == 1 else "/".join((*one.path, one.name)): (
@@ -63,6 +80,17 @@ def hyperparameters(
         )
         for one in found
     }
+
+
+def _in_floats(found: list[_Found]) -> list[_Found]:
+    for one in found:
+        if isinstance(one.value, jax.core.Tracer):
+            raise TypeError(
+                f"hyperparameters: as_floats=True inside jax.jit, where {one.name} has "
+                "no value; return the arrays, and make them floats outside."
+            )
+    fetched = jax.device_get([one.value for one in found])  # all at once
+    return [one._replace(value=float(x)) for one, x in zip(found, fetched, strict=True)]
 
 
 def _one_less(path: Any, x: Any) -> Any:

@@ -138,6 +138,12 @@ def state_sharding(tx: Any, params: PyTree, shardings: PyTree) -> PyTree:
 
     Raises:
       ValueError: by path, if the shardings do not match the parameters.
+
+    Example:
+      >>> tx, params, over = gradtx.adam(1e-3), {"w": jnp.ones(8)}, {"w": jax.P("data")}
+      >>> adam, rate = gradtx.inspection.state_sharding(tx, params, over)
+      >>> adam.mu, adam.count
+      ({'w': P('data',)}, P())
     """
     plain = unboxed(params)
     with naming("state_sharding"):

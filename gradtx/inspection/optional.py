@@ -5,11 +5,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def needed_by(who: str) -> Iterator[None]:
-    """Say how to install what `who` imports in this block, if it is missing."""
+def needed_by(who: str, extra: str) -> Iterator[None]:
+    """Say which extra brings what `who` imports in this block, if it is missing."""
     try:
         yield
     except ImportError as error:
         raise ImportError(
-            f'{who} needs {error.name}: pip install "gradtx[demo]"', name=error.name
+            f'{who} needs {error.name}: pip install "gradtx[{extra}]"',
+            name=error.name,
         ) from error

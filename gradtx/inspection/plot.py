@@ -29,7 +29,7 @@ def plot_schedule(schedule: Any, steps: Steps, ax: Any = None, **kwargs: Any) ->
       ImportError: if Matplotlib is not installed.
     """
     if ax is None:
-        with needed_by("plot_schedule"):
+        with needed_by("plot_schedule", "plot"):
             from matplotlib import pyplot as plt
         _, ax = plt.subplots(layout="constrained")
     several = isinstance(schedule, Mapping)

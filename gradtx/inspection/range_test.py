@@ -43,7 +43,7 @@ class RangeTest(NamedTuple):
           ImportError: if Matplotlib is not installed.
         """
         if ax is None:
-            with needed_by("RangeTest.plot"):
+            with needed_by("RangeTest.plot", "plot"):
                 from matplotlib import pyplot as plt
             _, ax = plt.subplots(layout="constrained")
         finite = len(self.smoothed)

@@ -37,6 +37,12 @@ def sigmoid_binary_cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Ar
     Returns:
       An array in the shape and the dtype of the logits.
 
+    Example:
+      >>> logit, label = jnp.array(0.0), jnp.array(1.0)
+      >>> loss = gradtx.losses.sigmoid_binary_cross_entropy(logit, label)
+      >>> print(f"{loss:.3f}")  # log 2
+      0.693
+
     References:
       Goodfellow et al., 2016, "Deep learning", section 6.2.2.
     """

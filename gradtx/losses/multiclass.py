@@ -87,6 +87,11 @@ def softmax_cross_entropy(
     Returns:
       An array [...], without the axis.
 
+    Example:
+      >>> logits, labels = jnp.zeros(4), jnp.array([0.5, 0.5, 0.0, 0.0])
+      >>> print(f"{gradtx.losses.softmax_cross_entropy(logits, labels):.3f}")  # log 4
+      1.386
+
     References:
       Goodfellow et al., 2016, "Deep learning", section 6.2.2.
     """
@@ -132,6 +137,12 @@ def softmax_cross_entropy_with_integer_labels(
 
     Returns:
       An array in the shape of the labels.
+
+    Example:
+      >>> logits, label = jnp.zeros(4), jnp.array(2)
+      >>> loss = gradtx.losses.softmax_cross_entropy_with_integer_labels(logits, label)
+      >>> print(f"{loss:.3f}")  # log 4
+      1.386
     """
     if axis is None:
         raise Misfit("axis is None; expected an integer or a tuple of integers.")

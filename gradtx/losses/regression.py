@@ -85,6 +85,10 @@ def huber_loss(
     Returns:
       An array in the shape of the predictions.
 
+    Example:
+      >>> print(gradtx.losses.huber_loss(jnp.array([0.5, 3.0]), delta=1.0))
+      [0.125 2.5  ]
+
     References:
       Huber, 1964, "Robust estimation of a location parameter".
     """

@@ -229,6 +229,10 @@ def global_norm(updates: Any) -> jax.Array:
 
     Returns:
       A scalar in float32 or better; its derivative at 0 is 0.
+
+    Example:
+      >>> print(gradtx.global_norm({"a": jnp.array([3.0]), "b": jnp.array([4.0])}))
+      5.0
     """
     return norm_of([as_array(x) for x in jax.tree.leaves(updates)])
 

@@ -18,6 +18,10 @@ def adagrad(
       learning_rate: α >= 0.
       initial_accumulator_value, eps: see `scale_by_rss`.
 
+    Example:
+      >>> gradtx.adagrad(0.5)
+      chain(scale_by_rss(), scale_by_schedule(0.5, flip_sign=True))
+
     Equals:
       Optax. For PyTorch's see `scale_by_rss`.
 

@@ -28,6 +28,11 @@ def lamb(
       b1, b2, eps, eps_root: see `scale_by_adam`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
 
+    Example:
+      >>> gradtx.lamb(1e-3, weight_decay=0.01)
+      chain(scale_by_adam(eps=1e-06), add_decayed_weights(weight_decay=0.01),
+      scale_by_trust_ratio(), scale_by_schedule(0.001, flip_sign=True))
+
     Equals:
       Optax's. timm's `Lamb` leaves out the ratio where λ is 0, unless `always_adapt`.
 

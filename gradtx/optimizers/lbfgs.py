@@ -28,6 +28,11 @@ def lbfgs(
       memory_size, scale_init_precond: see `scale_by_lbfgs`.
       linesearch: what finds t, by default `scale_by_zoom_linesearch`; None for t = 1.
 
+    Example:
+      >>> gradtx.lbfgs(memory_size=5)
+      chain(scale_by_lbfgs(memory_size=5), scale(-1.0), scale_by_zoom_linesearch(20,
+      initial_guess_strategy='one'))
+
     Equals:
       Optax's, up to what `scale_by_lbfgs` and `scale_by_zoom_linesearch` say.
 

@@ -28,6 +28,11 @@ def lion(
       b1, b2, mu_dtype: see `scale_by_lion`.
       weight_decay, mask: λ >= 0 and what it decays (see `add_decayed_weights`).
 
+    Example:
+      >>> gradtx.lion(1e-4, weight_decay=0.1)
+      chain(scale_by_lion(), add_decayed_weights(weight_decay=0.1),
+      scale_by_schedule(0.0001, flip_sign=True))
+
     Equals:
       Optax; lion_pytorch has `weight_decay=0` by default.
 

@@ -141,6 +141,12 @@ def muon(
       consistent_rms: r > 0, for the factor r √max(m, n) in the place of √max(1, m / n):
         0.2 by default in the convention "moonlight".
 
+    Example:
+      >>> params = {"kernel": jnp.ones((4, 8)), "bias": jnp.ones(8)}
+      >>> plan = gradtx.describe(gradtx.muon(0.02), params)
+      >>> {part.name: part.leaves for part in plan.parts if part.depth == 1}
+      {'adam': ('bias',), 'muon': ('kernel',)}
+
     Equals:
       Optax's, but for embeddings and heads, which it takes for matrices; Jordan's with
       `convention="jordan"` and ε = 1e-7, `torch.optim.Muon` with "torch", Moonlight's

@@ -25,11 +25,22 @@ def rmsprop(
     `decay=0.99` it is `torch.optim.RMSprop`'s default too. Our defaults are Optax's.
 
     Args:
-      learning_rate: α >= 0.
-      decay, eps, initial_scale, eps_in_sqrt, bias_correction: see `scale_by_rms`.
-      centered: divide by the standard deviation instead (see `scale_by_stddev`).
-      momentum: of the scaled steps, in [0, 1), or None for none (see `trace`).
+      learning_rate: α >= 0, as a number, an array, or a schedule: a function of the
+        number of updates made so far.
+      decay: ρ in [0, 1), the decay of the mean squared gradient r.
+      eps: ε >= 0, against division by 0; where the quotient is 0 / 0 it is 0.
+      initial_scale: r before the first update, >= 0.
+      eps_in_sqrt: whether ε stands inside the root, √(r + ε), or outside, √r + ε.
+      centered: whether to divide by the standard deviation instead, √(r − m² + ε) with
+        the mean gradient m.
+      momentum: of the scaled steps, in [0, 1); None for no momentum.
       nesterov: whether the momentum looks ahead; refused without one.
+      bias_correction: whether r is divided by 1 − ρᵗ, for having begun at 0.
+
+    Example:
+      >>> gradtx.rmsprop(1e-3, decay=0.99, eps_in_sqrt=False)
+      chain(scale_by_rms(decay=0.99, eps_in_sqrt=False), scale_by_schedule(0.001,
+      flip_sign=True), identity())
 
     Equals:
       Optax's and Keras's; PyTorch's with `decay=0.99, eps_in_sqrt=False`.

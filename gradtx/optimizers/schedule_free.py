@@ -65,6 +65,13 @@ def schedule_free_adamw(
       weight_decay: λ >= 0: αλ y is taken away.
       weight_lr_power, state_dtype: as for `schedule_free_sgd`.
 
+    Example:
+      >>> gradtx.schedule_free_adamw(1e-3, warmup_steps=100)
+      schedule_free(chain(scale_by_rms(decay=0.999, eps_in_sqrt=False,
+      bias_correction=True), add_decayed_weights(),
+      scale_by_schedule(warmup_constant_schedule(0.0, 0.001, 100), flip_sign=True)),
+      warmup_constant_schedule(0.0, 0.001, 100))
+
     Equals:
       Optax's; the authors' but for their warm-up, as of `schedule_free_sgd`.
 

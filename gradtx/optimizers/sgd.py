@@ -16,10 +16,22 @@ def sgd(
     """Gradient descent, W ← W − α g; with momentum, v ← ρv + g, W ← W − α v.
 
     Args:
-      learning_rate: α >= 0.
-      momentum: ρ in [0, 1), or None for none (see `trace`).
-      nesterov: whether the momentum looks ahead; refused without one.
-      accumulator_dtype: the dtype of v.
+      learning_rate: α >= 0, as a number, an array, or a schedule: a function of the
+        number of updates made so far.
+      momentum: ρ in [0, 1), often 0.9: v is the sum of past gradients, each weighing ρ
+        times the next. None for no momentum, and no memory for v.
+      nesterov: whether the step looks ahead, to g + ρv in place of v; refused without a
+        momentum.
+      accumulator_dtype: the dtype in which v is kept, such as "bfloat16"; the
+        parameters' by default, >= float32.
+
+    Example:
+      >>> gradtx.sgd(0.1, momentum=0.9)
+      chain(trace(0.9), scale_by_schedule(0.1, flip_sign=True))
+      >>> tx = gradtx.sgd(0.5)
+      >>> updates, state = tx.update(jnp.array([4.0, -2.0]), tx.init(jnp.zeros(2)))
+      >>> print(updates)
+      [-2.  1.]
 
     Equals:
       Optax's, and `torch.optim.SGD` with `dampening=0`.

@@ -38,6 +38,10 @@ def projection_simplex(tree: Any, scale: Any = 1) -> Any:
     Raises:
       ValueError: if the scale is negative or not a scalar.
 
+    Example:
+      >>> print(gradtx.projections.projection_simplex(jnp.array([1.0, 0.5, -2.0])))
+      [0.75 0.25 0.  ]
+
     References:
       Michelot, 1986, "A finite algorithm for finding the projection of a point onto the
       canonical simplex of R^n"; Condat, 2016, "Fast projection onto the simplex and the

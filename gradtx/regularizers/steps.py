@@ -57,6 +57,13 @@ def add_decayed_weights(
         function from the parameters to one; all by default. Biases and the scales of
         norms are usually left out.
 
+    Example:
+      >>> tx = gradtx.add_decayed_weights(0.5)
+      >>> params, g = jnp.array([2.0]), jnp.array([1.0])
+      >>> updates, state = tx.update(g, tx.init(params), params)
+      >>> print(updates)  # g + λW
+      [2.]
+
     Equals:
       Optax's.
 

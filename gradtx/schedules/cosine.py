@@ -60,6 +60,11 @@ def cosine_decay_schedule(
       ValueError, TypeError: if a value is not finite, `decay_steps` negative or
         `exponent` not positive.
 
+    Example:
+      >>> rate = gradtx.cosine_decay_schedule(1.0, decay_steps=100)
+      >>> [round(float(rate(step)), 3) for step in (0, 50, 100)]
+      [1.0, 0.5, 0.0]
+
     Source: Loshchilov & Hutter, 2017, arXiv:1608.03983, eq. 5, without the restarts.
     """
 
@@ -102,6 +107,11 @@ def warmup_cosine_decay_schedule(
     Raises:
       ValueError, TypeError: if a value is not finite, a length negative, `exponent` not
         positive or `decay_steps` < `warmup_steps`.
+
+    Example:
+      >>> rate = gradtx.warmup_cosine_decay_schedule(0.0, 1.0, 10, decay_steps=110)
+      >>> [round(float(rate(step)), 3) for step in (0, 5, 10, 60, 110)]
+      [0.0, 0.5, 1.0, 0.5, 0.0]
 
     Source: Loshchilov & Hutter, 2017, arXiv:1608.03983, eq. 5, after the warmup of
     Goyal et al., 2017, arXiv:1706.02677.

@@ -68,6 +68,13 @@ def join_schedules(schedules: Functions, boundaries: Boundaries) -> StepFunction
     Raises:
       ValueError, TypeError: if there is not one schedule more than there are
         boundaries, or the boundaries are negative or do not ascend.
+
+    Example:
+      >>> warmup = gradtx.linear_schedule(0.0, 1.0, 10)
+      >>> decay = gradtx.linear_schedule(1.0, 0.0, 4)  # counts from the boundary
+      >>> rate = gradtx.join_schedules([warmup, decay], boundaries=[10])
+      >>> [float(rate(step)) for step in (0, 5, 10, 11)]
+      [0.0, 0.5, 1.0, 0.75]
     """
     if len(boundaries) != len(schedules) - 1:
         allowed = f"one fewer than the {len(schedules)} schedules"

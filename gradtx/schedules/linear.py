@@ -32,6 +32,11 @@ def linear_schedule(
 
     Raises:
       ValueError, TypeError: if a value is not finite or a length negative.
+
+    Example:
+      >>> rate = gradtx.linear_schedule(1.0, 0.0, transition_steps=4)
+      >>> [float(rate(step)) for step in (0, 1, 4, 5)]
+      [1.0, 0.75, 0.0, 0.0]
     """
 
     def value(count: jax.Array) -> jax.Array:

@@ -115,6 +115,13 @@ def minimize(
       TypeError, ValueError: if `fun` returns no real scalar, a parameter is an integer,
         a bound does not match, or the method is unknown.
 
+    Example:
+      >>> def loss(x):
+      ...     return jnp.square(x - 3.0) / 2
+      >>> found = gradtx.solvers.minimize(loss, jnp.array(2.0), gradtx.lbfgs())
+      >>> print(found.params, found.message)
+      3.0 the criterion is met
+
     References:
       For interior points, Levenberg-Marquardt and root finding by Newton's method see
       Optimistix; its `OptaxMinimiser` takes these transformations, too.

@@ -14,7 +14,7 @@ class Bar:
         self.task: Any = None
 
     def __call__(self, progress: Progress) -> None:
-        with needed_by("minimize(..., progress=True)"):
+        with needed_by("minimize(..., progress=True)", "demo"):
             from rich.progress import (
                 BarColumn,
                 MofNCompleteColumn,
@@ -44,6 +44,6 @@ BAR = Bar()  # one, as a callback of its own for each call would be compiled ane
 
 
 def bar() -> Bar:
-    with needed_by("minimize(..., progress=True)"):
+    with needed_by("minimize(..., progress=True)", "demo"):
         import rich.progress  # noqa: F401
     return BAR

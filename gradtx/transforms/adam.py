@@ -63,6 +63,13 @@ def scale_by_adam(
         `over_root`.
       second_moment: how r is kept, such as `rank_one()`; by default `full()`.
 
+    Example:
+      >>> tx = gradtx.scale_by_adam(b1=0.5, b2=0.75)
+      >>> g = jnp.array([4.0])
+      >>> updates, state = tx.update(g, tx.init(g))
+      >>> print(state.mu, state.nu, updates.round(3))
+      [2.] [4.] [1.]
+
     Equals:
       Optax's and `torch.optim.Adam`; TensorFlow adds ε to the root before the
       correction.

@@ -63,6 +63,16 @@ def average_params(
       debias: whether the moving average leaves the first point out; without warm-up.
       blend: w in [0, 1], how much of the average is evaluated.
 
+    Example:
+      >>> tx = gradtx.chain(gradtx.sgd(1.0), gradtx.average_params())
+      >>> params = jnp.array([3.0])
+      >>> state = tx.init(params)
+      >>> for _ in range(3):
+      ...     updates, state = tx.update(jnp.ones(1), state, params)
+      ...     params = gradtx.apply_updates(params, updates)
+      >>> print(params, gradtx.evaluation_params(tx, state, params))
+      [0.] [0.5]
+
     Equals:
       Without a decay, `ax` of `torch.optim.ASGD` with `t0=s`. With one, the
       `AveragedModel` of `torch.optim.swa_utils` with `get_ema_multi_avg_fn(d)`, which

@@ -72,6 +72,13 @@ def clip_by_global_norm(max_norm: Bound) -> Pair:
     Raises:
       TypeError, ValueError: if c is negative or NaN.
 
+    Example:
+      >>> tx = gradtx.clip_by_global_norm(1.0)
+      >>> g = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
+      >>> updates, state = tx.update(g, tx.init(g))
+      >>> print(updates["a"], updates["b"])
+      [0.6] [0.8]
+
     Equals:
       Optax's; `torch.nn.utils.clip_grad_norm_` adds 1e-6 to the norm.
 

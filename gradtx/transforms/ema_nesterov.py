@@ -54,6 +54,11 @@ def ema_nesterov(
         one of the records of modded-nanogpt. With 0, u' = u, while m goes on.
       accumulator_dtype: the dtype of m; the parameters' by default, >= float32.
 
+    Example:
+      >>> gradtx.chain(gradtx.sgd(0.1), gradtx.transforms.ema_nesterov())
+      chain(chain(identity(), scale_by_schedule(0.1, flip_sign=True)),
+      transforms.ema_nesterov())
+
     References:
       arXiv:2605.25395.
     """

@@ -51,6 +51,16 @@ def scale_by_schedule(step_size_fn: Hyper, flip_sign: bool = False) -> Pair:
 
     In a chain it tells |α_t| to the links after it, as the learning rate.
 
+    Example:
+      >>> rate = gradtx.linear_schedule(1.0, 0.0, transition_steps=4)
+      >>> tx = gradtx.scale_by_schedule(rate, flip_sign=True)
+      >>> state = tx.init(jnp.zeros(1))
+      >>> for _ in range(2):
+      ...     updates, state = tx.update(jnp.ones(1), state)
+      ...     print(updates)
+      [-1.]
+      [-0.75]
+
     Equals:
       Optax's.
     """

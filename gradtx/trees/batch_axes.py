@@ -55,6 +55,14 @@ def per_layer(
     Raises:
       ValueError: if there is no axis; when it is applied, if no leaf has such an axis;
         by path, if a leaf has fewer axes than that, or has two or more without names.
+
+    Example:
+      >>> stack = {"kernel": jnp.ones((12, 2, 3)), "scale": jnp.ones((12, 3))}
+      >>> params = {"layers": stack}
+      >>> gradtx.matrices(params)
+      {'layers': {'kernel': True, 'scale': True}}
+      >>> gradtx.per_layer(gradtx.matrices, {"layers/*": 1})(params)
+      {'layers': {'kernel': True, 'scale': False}}
     """
     if not batch_axes:
         raise refuse("batch_axes", batch_axes, "one axis or more")

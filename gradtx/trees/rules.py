@@ -81,6 +81,13 @@ def by_path(*globs: Patterns) -> Callable[[PyTree], PyTree]:
       TypeError: if a pattern is neither a string nor a regular expression.
       ValueError: if there is no pattern; when it is applied, if no path matches any
         pattern, or a leaf matches none of the rules.
+
+    Example:
+      >>> params = {"encoder": {"kernel": 1.0, "bias": 1.0}, "head": {"kernel": 1.0}}
+      >>> gradtx.by_path("*/kernel")(params)
+      {'encoder': {'bias': False, 'kernel': True}, 'head': {'kernel': True}}
+      >>> gradtx.by_path({"encoder/*": "slow", "*": "fast"})(params)
+      {'encoder': {'bias': 'slow', 'kernel': 'slow'}, 'head': {'kernel': 'fast'}}
     """
     if not globs or globs == ([],):
         raise refuse("globs", globs, "one pattern or more")
@@ -151,6 +158,12 @@ def path_string(path: Any) -> str:
 
     Returns:
       Text such as "encoder/layers/0/kernel".
+
+    Example:
+      >>> params = {"encoder": {"layers": [{"kernel": 1.0}]}}
+      >>> (path, leaf), = jax.tree_util.tree_leaves_with_path(params)
+      >>> gradtx.tree.path_string(path)
+      'encoder/layers/0/kernel'
     """
     return keystr(path, simple=True, separator="/")
 

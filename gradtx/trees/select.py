@@ -89,6 +89,10 @@ def matrices(params: PyTree) -> PyTree:
     """Select the leaves of two axes or more: the weights of layers and convolutions.
 
     Of layers that are stacked, `per_layer(matrices, {"layers/*": 1})` selects these.
+
+    Example:
+      >>> gradtx.matrices({"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)})
+      {'bias': False, 'kernel': True}
     """
     return jax.tree.map(lambda p: axes_of(p) >= 2, params)
 

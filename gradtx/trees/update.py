@@ -48,6 +48,11 @@ def apply_updates(
         update is none.
       ValueError: by path, where structures or shapes differ.
       TypeError: by path, if an update is complex and its parameter is not.
+
+    Example:
+      >>> params = {"w": jnp.array([1.0, 2.0])}
+      >>> gradtx.apply_updates(params, {"w": jnp.array([0.5, -0.5])})
+      {'w': Array([1.5, 1.5], dtype=float32)}
     """
     with naming("apply_updates"):
         words = _random_words(rounding, key)

@@ -50,6 +50,14 @@ def parse(text: str, names: Mapping[str, Any] | None = None) -> Any:
     Raises:
       ValueError, TypeError: if the text is no such expression, or a call in it is
         wrong, with the place in the text.
+
+    Example:
+      >>> gradtx.parse("chain(clip_by_global_norm(1.0), adamw(1e-3, weight_decay=0.1))")
+      chain(clip_by_global_norm(1.0), chain(scale_by_adam(),
+      add_decayed_weights(weight_decay=0.1), scale_by_schedule(0.001, flip_sign=True)))
+      >>> tx = gradtx.sgd(0.1)
+      >>> gradtx.parse(repr(tx)) == tx
+      True
     """
     if len(text) > LONGEST:
         raise ValueError(f"parse: an expression has at most {LONGEST} characters.")

@@ -2,7 +2,7 @@
 
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from gradtx.values.errors import shortened
 
 FEW = 20  # entries of an array that are listed; of more, only their type is shown
 SHORT = 300  # characters of one value in a message
+INDENT = 2  # columns, of what a call that takes several lines holds
 
 # Rooms with names that do not stand at the top: one prints as `second_moment.rank_one`.
 ROOMS = (
@@ -33,20 +34,57 @@ class Source(str):
     """Text that is shown as it is; any other string is shown quoted."""
 
 
+BETWEEN = Source(", ")  # known by its identity, as NEWLINE is
+NEWLINE = Source("\n")
+
+
 def show(value: Any) -> str:
     """Source text that makes the value, given gradtx's names, `jnp` and `np`.
 
     An array of more than a few entries is shown as its type, as in `f32[2000,300]`.
     """
-    shown: list[str] = []
+    return "".join(_texts(value))
+
+
+def _texts(value: Any) -> Iterator[str]:
     todo = [value]  # a stack and no recursion: chains may be nested thousands deep
     while todo:
         item = todo.pop()
         if isinstance(item, Source):
-            shown.append(item)
+            yield item
         else:
             todo.extend(reversed(_pieces(item)))
-    return "".join(shown)
+
+
+def wrapped(value: Any, width: int) -> str:
+    """The text of `show` in lines of a width, with indents where one is too short.
+
+    This text, too, makes the value.
+    """
+    lines = [""]
+    todo: list[tuple[Any, int]] = [(value, 0)]
+    while todo:
+        item, indent = todo.pop()
+        room = width - len(lines[-1]) - 1  # for a comma
+        if item is NEWLINE:
+            lines.append(" " * indent)
+        elif isinstance(item, Source | jax.Array | np.ndarray) or _fits(item, room):
+            lines[-1] += show(item)
+        else:
+            todo += reversed(_in_lines(_pieces(item), indent))
+    return "\n".join(lines)
+
+
+def display(value: Any, printer: Any, cycle: bool) -> None:
+    """Show a value by IPython's printer, in lines where it is long.
+
+    `repr` stays on one line: it goes into messages, logs and files.
+    """
+    width = printer.max_width - printer.indentation
+    for i, line in enumerate(wrapped(value, width).split("\n")):
+        if i:
+            printer.break_()  # and on at the indent of what is around
+        printer.text(line)
 
 
 def brief(value: Any) -> str:
@@ -136,10 +174,33 @@ def array_type(x: Any) -> str:
     return f"{name}[{','.join(map(str, x.shape))}]"
 
 
+def _fits(value: Any, room: int) -> bool:
+    for text in _texts(value):
+        room -= len(text)
+        if room < 0:
+            return False
+    return True
+
+
+def _in_lines(pieces: list[Any], indent: int) -> list[tuple[Any, int]]:
+    """Each item on a line, if there are any; with the indent of what is in it."""
+    if len(pieces) < 3:
+        return [(piece, indent) for piece in pieces]
+    start, *inside, end = pieces
+    within = indent + INDENT
+    placed = [(start, indent), (NEWLINE, within)]
+    for piece in inside:
+        if piece is BETWEEN:
+            placed += [(Source(","), within), (NEWLINE, within)]
+        else:
+            placed.append((piece, within))
+    return [*placed, (NEWLINE, indent), (end, indent)]
+
+
 def _enclosed(start: str, items: list[list[Any]], end: str) -> list[Any]:
     pieces: list[Any] = [Source(start)]
     for i, item in enumerate(items):
-        pieces += [Source(", "), *item] if i else item
+        pieces += [BETWEEN, *item] if i else item
     return [*pieces, Source(end)]
 
 

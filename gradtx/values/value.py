@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import numpy as np
 
-from gradtx.values import calls
+from gradtx.values import calls, text
 from gradtx.values.errors import Misfit, naming
 from gradtx.values.replacing import replaced
 from gradtx.values.text import brief, call_pieces, is_default, is_key, show, source_name
@@ -169,6 +169,8 @@ class Value:
 
     def __repr__(self) -> str:
         return show(self)
+
+    _repr_pretty_ = text.display  # by IPython and Jupyter
 
     def __hash__(self) -> int:
         return hash(self._call)

@@ -141,6 +141,15 @@ def accumulate(
       TypeError, ValueError: if an argument is out of its range; from `update`, if the
         weight, `flush` or k is, or by path, if gradients, parameters and state do not
         match.
+
+    Example:
+      >>> tx = gradtx.accumulate(gradtx.sgd(1.0), every=2)
+      >>> state = tx.init(jnp.zeros(1))
+      >>> for g in (1.0, 3.0):
+      ...     updates, state = tx.update(jnp.array([g]), state)
+      ...     print(updates)
+      [0.]
+      [-2.]
     """
     pair = inner_pair(inner)
     judge = judge_of(should_skip_update_fn or _take_all)

@@ -62,6 +62,12 @@ def apply_if_finite(
       TypeError, ValueError: if `max_consecutive_errors` is not a whole number >= 0;
         from `update`, if `value` is looked at and is no real scalar.
 
+    Example:
+      >>> tx = gradtx.apply_if_finite(gradtx.sgd(1.0), max_consecutive_errors=3)
+      >>> updates, state = tx.update(jnp.array([1.0, jnp.nan]), tx.init(jnp.zeros(2)))
+      >>> print(updates, state.total_notfinite)
+      [0. 0.] 1
+
     Equals:
       Optax's, which ignores `value`, in calls without it or with `check_value=False`.
     """

@@ -127,6 +127,14 @@ def inject_hyperparams(
         or the dtype is narrower than float32; when the factory is called, as the one
         inside; from a setting that is out of range, or is scheduled.
       KeyError: from a setting that has another name.
+
+    Example:
+      >>> tx = gradtx.inject_hyperparams(gradtx.sgd)(learning_rate=0.5)
+      >>> state = tx.init(jnp.zeros(1))
+      >>> state.hyperparams["learning_rate"] = 0.25
+      >>> updates, state = tx.update(jnp.ones(1), state)
+      >>> print(updates)
+      [-0.25]
     """
     names = signature(inner_factory).parameters
     if not set(static_args) <= names.keys():

@@ -65,6 +65,17 @@ def lookahead(
     Raises:
       TypeError: from `init` and `update`, if the parameters are no such pair.
 
+    Example:
+      >>> tx = gradtx.lookahead(gradtx.sgd(1.0), sync_period=2, slow_step_size=0.5)
+      >>> params = gradtx.LookaheadParams.init_synced(jnp.array([4.0]))
+      >>> state = tx.init(params)
+      >>> for _ in range(2):
+      ...     updates, state = tx.update(jnp.ones(1), state, params)
+      ...     params = gradtx.apply_updates(params, updates)
+      ...     print(params.fast, params.slow)
+      [3.] [4.]
+      [3.] [3.]
+
     Equals:
       Optax's, whose `init` also takes plain parameters.
 

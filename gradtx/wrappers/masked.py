@@ -58,6 +58,13 @@ def masked(
     Raises:
       TypeError, ValueError: by path, from `init` and `update`, if a mark is no boolean
         or the mask does not match the parameters.
+
+    Example:
+      >>> tx = gradtx.masked(gradtx.clip(1.0), gradtx.matrices)
+      >>> g = {"kernel": jnp.array([[2.0, -3.0]]), "bias": jnp.array([2.0])}
+      >>> updates, state = tx.update(g, tx.init(g))
+      >>> print(updates["kernel"], updates["bias"])
+      [[ 1. -1.]] [2.]
     """
     pair = inner_pair(inner)
 
@@ -95,6 +102,13 @@ def freeze(mask: Mask) -> GradientTransformation:
 
     Returns:
       `masked(set_to_zero(), mask)`.
+
+    Example:
+      >>> tx = gradtx.chain(gradtx.sgd(1.0), gradtx.freeze(gradtx.by_path("encoder")))
+      >>> g = {"encoder": jnp.ones(2), "head": jnp.ones(2)}
+      >>> updates, state = tx.update(g, tx.init(g))
+      >>> print(updates["encoder"], updates["head"])
+      [0. 0.] [-1. -1.]
     """
     return masked(set_to_zero(), mask)
 

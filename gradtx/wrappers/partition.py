@@ -72,6 +72,15 @@ def partition(
       TypeError: if `transforms` is not a mapping to transformations.
       TypeError, ValueError: by path, from `init` and `update`, if a leaf's label has no
         transformation or the labels do not match the parameters.
+
+    Example:
+      >>> params = {"encoder": jnp.ones(2), "head": jnp.ones(2)}
+      >>> label = gradtx.by_path({"encoder*": "slow", "*": "fast"})
+      >>> parts = {"slow": gradtx.sgd(0.25), "fast": gradtx.sgd(1.0)}
+      >>> tx = gradtx.partition(parts, label)
+      >>> updates, state = tx.update(params, tx.init(params))
+      >>> print(updates["encoder"], updates["head"])
+      [-0.25 -0.25] [-1. -1.]
     """
     pairs = {
         label: inner_pair(tx, f"transforms[{label!r}]")
@@ -140,7 +149,8 @@ def scale_by_rules(
 ) -> GradientTransformation:
     """Multiply each update by what the first rule that fits its path says: u = c · g.
 
-    Last in a chain, these are multipliers of the learning rate.
+    Last in a chain, these are multipliers of the learning rate, which often falls from
+    the head to the first layer by a factor at each, as in the example.
 
     Args:
       rules: pairs (pattern, c) in their order, or a dict from patterns to c. A pattern
@@ -156,6 +166,16 @@ def scale_by_rules(
       TypeError, ValueError: if a pattern or a number is none, or there is no rule; from
         `init` and `update`, with the paths, if no rule fits a leaf and there is no
         default.
+
+    Example:
+      >>> rules = {f"layers/{i}/*": 0.5 ** (3 - i) for i in range(3)}
+      >>> rules["embed"] = 0.5**4
+      >>> tx = gradtx.chain(gradtx.sgd(1.0), gradtx.scale_by_rules(rules, default=1.0))
+      >>> layer = {"w": jnp.ones(1)}
+      >>> params = {"embed": jnp.ones(1), "layers": [layer] * 3, "head": jnp.ones(1)}
+      >>> updates, state = tx.update(params, tx.init(params))
+      >>> print(updates["embed"], *(u["w"] for u in updates["layers"]), updates["head"])
+      [-0.0625] [-0.125] [-0.25] [-0.5] [-1.]
     """
     if default is not None:
         rules = [*rules, ("*", default)]
