@@ -61,7 +61,6 @@ def run_page(name):
 
 def test_the_page_of_everyday_tools_runs_and_prints_what_it_says(lenient):
     pytest.importorskip("flax")
-    pytest.importorskip("rich")
     namespace = run_page("everyday.md")
     assert namespace["rates"] == pytest.approx([0.1, 0.1, 0.01, 0.01])
 

@@ -57,6 +57,12 @@ class MultiSteps(GradientTransformation):
       use_grad_mean: as for `accumulate`.
       should_skip_update_fn: as for `accumulate`.
       accumulator_dtype: as for `accumulate`.
+
+    Example:
+      >>> tx = gradtx.MultiSteps(gradtx.sgd(1.0), every_k_schedule=2)
+      >>> updates, state = tx.update(jnp.array([1.0]), tx.init(jnp.zeros(1)))
+      >>> print(updates, tx.has_updated(state))
+      [0.] False
     """
 
     __slots__ = ()

@@ -149,8 +149,8 @@ def scale_by_rules(
 ) -> GradientTransformation:
     """Multiply each update by what the first rule that fits its path says: u = c · g.
 
-    Last in a chain, these are multipliers of the learning rate, which often falls from
-    the head to the first layer by a factor at each, as in the example.
+    Last in a chain, these are multipliers of the learning rate. In the example it falls
+    by a half from each layer to the one before it: layer-wise decay, for fine-tuning.
 
     Args:
       rules: pairs (pattern, c) in their order, or a dict from patterns to c. A pattern
