@@ -179,6 +179,12 @@ def makes_transformations(factory: Any) -> bool:
     return made in (gradtx.Pair, gradtx.GradientTransformation)
 
 
+def is_algebra(function: Any) -> bool:
+    """Whether it makes pairs for those who write transformations, and none itself."""
+    made = typing.get_type_hints(function).get("return")
+    return made is gradtx.Pair and not hasattr(function, "build")
+
+
 def only_in(room: Any) -> list[str]:
     """The factories that a room has for itself, and the top has not."""
     return [
@@ -186,7 +192,8 @@ def only_in(room: Any) -> list[str]:
         for name, made in vars(room).items()
         if makes_transformations(made)
         and made.__name__ == name
-        and made.__module__ == room.__name__  # and no part of the algebra
+        and made.__module__ == room.__name__
+        and not is_algebra(made)
         and name not in room.__all__
     ]
 
