@@ -3,14 +3,17 @@
 import functools
 import json
 import pathlib
+import pickle
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import gradtx
+from gradtx import codecs, transforms
 from gradtx.transforms import (
     ema_nesterov,
     momentum_sam,
@@ -544,3 +547,40 @@ def test_what_does_not_match_is_refused():
     free = gradtx.schedule_free_sgd().init(p)
     with pytest.raises(ValueError, match=r"params\['a'\] has shape .*state.z\['a'\]"):
         gradtx.schedule_free_eval_params(free, {**p, "a": jnp.ones(4)})
+
+
+def test_an_average_over_an_accumulated_partition_in_codes_goes_on_bit_for_bit():
+    """In donated buffers, in a scan, mapped over problems, and restored from a file."""
+    p = {"w": jnp.ones((8, 64)), "b": jnp.zeros(64)}
+    small = gradtx.wrappers.with_state(gradtx.adam(0.1), codecs.int8(), min_size=64)
+    parts = gradtx.partition({True: small, False: gradtx.sgd(0.1)}, gradtx.matrices)
+    tx = gradtx.chain(
+        gradtx.accumulate(parts, every=2), transforms.schedule_free_average(0.1)
+    )
+    keys = jax.random.split(jax.random.key(0), 6)
+    gs = {"w": jax.vmap(lambda k: jax.random.normal(k, (8, 64)))(keys)}
+    gs["b"] = gs["w"][:, 0]
+
+    def step(carry, g):
+        p, state = carry
+        u, state = tx.update(g, state, p)
+        return (gradtx.apply_updates(p, u), state), None
+
+    begin = p, tx.init(p)
+    whole, _ = jax.jit(lambda c, gs: jax.lax.scan(step, c, gs))(begin, gs)
+    donated = jax.jit(step, donate_argnums=0)
+    carry = jax.tree.map(jnp.copy, begin)
+    for i in range(6):
+        carry, _ = donated(carry, jax.tree.map(lambda g, i=i: g[i], gs))
+        if i == 2:
+            saved = pickle.dumps(jax.tree.map(np.asarray, carry))
+            carry = jax.tree.map(jnp.asarray, pickle.loads(saved))
+    chex.assert_trees_all_equal(carry, whole)
+    both = jax.tree.map(lambda x: jnp.stack([x, x]), begin)
+    mapped, _ = jax.jit(jax.vmap(lambda c: jax.lax.scan(step, c, gs)))(both)
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    chex.assert_trees_all_close(
+        jax.tree.map(lambda x: x[1], mapped[0]), whole[0], **close
+    )
+    points = gradtx.evaluation_params(tx, carry[1], carry[0])
+    assert float(jnp.max(jnp.abs(points["w"] - carry[0]["w"]))) > 1e-3
