@@ -80,13 +80,13 @@ NEEDED = {
         "polyak_sgd",
         "prodigy",
     )
-} | {"noisy_sgd": ["learning_rate", "key"]}
+} | {"noisy_sgd": ["learning_rate", "key"], "scale_by_galore": []}
 # These need a line search or a batch to go on, or no vectors.
 ELSEWHERE = {"dpsgd", "lbfgs", "normalize", "scale_by_muon"}
 SHARED = [
     name
     for name in gradtx.optimizers.__all__
-    if hasattr(THEIRS, name) and not name.endswith("State") and name not in ELSEWHERE
+    if hasattr(THEIRS, name) and name.islower() and name not in ELSEWHERE
 ]
 CALLS = {name: with_defaults(name) for name in SHARED}
 
@@ -327,6 +327,8 @@ def test_checkpoints_of_optax_go_on(name, tmp_path):
     for way in (as_object, by_state_dict, by_msgpack, by_orbax):
         if way is by_msgpack and name == "masked_with_names":
             continue  # msgpack writes no OrderedDict
+        if way is by_orbax and "galore" in name:
+            continue  # Orbax writes no empty arrays, which are there for no projector
         restored = from_optax_state(ours, P, way(stored, tmp_path))
         assert_alike(restored, ours.init(P))
         if found is not None:

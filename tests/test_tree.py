@@ -125,6 +125,7 @@ def test_every_name_of_optax_has_its_signature():
         "labels",
         "selection",
         "map_matching",
+        "path_string",
         "state_sharding",
     }
     for name in {*CALLS, *SEARCHES}:

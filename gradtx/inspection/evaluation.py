@@ -63,6 +63,8 @@ def evaluation_params(tx: GradientTransformation, state: Any, params: Params) ->
     with naming("evaluation_params"):
         as_pair(tx, "tx")
         found = list(_said(tx, without_variables(state), []))
+        if not found:
+            return params
         averaged: dict[int, _Said] = {}
         params = without_variables(params)
         for said in sorted(found, key=lambda said: said.averages):

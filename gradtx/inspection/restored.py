@@ -30,8 +30,9 @@ def from_optax_state(
 
     It may be Optax's own object for the same optimizer, what Orbax or msgpack make of
     it without a target, or Flax's state dict; lists may stand for tuples, dicts of
-    names or of "0", "1", ... for named tuples, NumPy arrays for JAX's, and None, () or
-    {} for what holds no arrays. The next steps are those that Optax would have made.
+    names or of "0", "1", ... for named tuples, NumPy arrays for JAX's, and None, (), {}
+    or an empty array for what holds no arrays. The next steps are those that Optax
+    would have made.
 
     A count of updates that Optax does not keep is taken from the rest of the state.
     Random keys are not taken over: noise goes on with other numbers.
@@ -77,7 +78,7 @@ class _Matching:
         if isinstance(like, jax.ShapeDtypeStruct):
             return _leaf(like, given, place_of(path, tx))
         if not jax.tree.leaves(like):
-            if given is not _Absent and jax.tree.leaves(given):
+            if given is not _Absent and any(map(np.size, jax.tree.leaves(given))):
                 raise Misfit(
                     f"{place_of(path, tx)} is {_form(given)}; expected a "
                     f"{type(like).__name__}, which holds no arrays."
