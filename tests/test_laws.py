@@ -42,7 +42,8 @@ RECIPES = [row for row in ROWS if row.tx.factory is gradtx.chain]
 every = over(ROWS)
 pieces = over(PIECES)
 # For what a chain cannot break: its links obey, and so do some of the recipes.
-most = over([*PIECES, *RECIPES[::4]])
+MOST = [*PIECES, *RECIPES[::4]]
+most = over(MOST)
 tuned = over([row for row in ROWS if row.hypers])
 lifted = over([row for row in ROWS if is_lifted(row)])
 
@@ -175,7 +176,7 @@ def test_the_catalogue_holds_every_public_factory():
 # 1. Pure; jit equals eager; one trace; scan; vmap.
 
 
-@every
+@most
 def test_jit_equals_eager_and_traces_once(row):
     p, gs = params(row), some_grads(row)[: row.cycle + 1]
     eager = run(row.tx.update, row.tx.init(p), p, gs)
@@ -190,7 +191,7 @@ jax.monitoring.register_event_duration_secs_listener(
 )
 
 
-@every
+@most
 def test_a_loop_without_jit_compiles_once(row):
     p, state, gs = params(row), row.tx.init(params(row)), some_grads(row)
     for i in range(2 * row.cycle + 2):
@@ -293,7 +294,7 @@ def test_weak_types_do_not_enter_the_state(row):
 
 
 # XLA has the whole leaf on every device for a decomposition, and its results too.
-@over([row for row in ROWS if "conjugate" not in str(row)])
+@over([row for row in MOST if "conjugate" not in str(row)])
 def test_sharding_stays(row):
     mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
     over = NamedSharding(mesh, PartitionSpec("d"))
@@ -439,7 +440,7 @@ def is_bound(row, hyper):
     return found is not None and found.infinite
 
 
-@tuned
+@over([row for row in PIECES if row.hypers])
 def test_arrays_are_leaves_and_do_not_retrace(row):
     p, g, step = params(row), grads(row, 0), jitted_with_arrays(row)
     for factor in (0.5, 1.0):
@@ -756,7 +757,7 @@ def test_a_gradient_that_is_not_finite_is_not_hidden(row):
 # 8. Saved and restored at any step, the run continues bit for bit.
 
 
-@every
+@most
 def test_a_restored_run_continues_bit_for_bit(row):
     p, whole = params(row), history(row)
     for u, _ in whole[:2]:
