@@ -1,7 +1,8 @@
 """A look-ahead along the mean of the displacements: EMA-Nesterov."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from gradtx.core import (
@@ -9,17 +10,14 @@ from gradtx.core import (
     Count,
     Mean,
     Pair,
-    Params,
     Scalar,
     Updates,
-    entrywise,
     hyper_at,
     slots,
     transformation,
-    wrapper,
 )
-from gradtx.core.roles import scalar_like
-from gradtx.numerics import as_array, lerp, safe_increment
+from gradtx.numerics import lerp, safe_increment
+from gradtx.transforms.ahead import ahead_by
 from gradtx.values import Decay, DType, NonNegative
 
 
@@ -68,37 +66,9 @@ def ema_nesterov(
         m = lerp(m, u + before.astype(real) * m, decay)
         return u + after.astype(real) * m, s._replace(mean=m)
 
-    def go_back(p, s, *, before):
-        return p - before.astype(p.real.dtype) * s.mean, s
-
-    first, words = slots(_MeanState, mean=accumulator_dtype), ["before", "after"]
-    moving = entrywise(first, move, extra_args=words)
-    back = entrywise(first, go_back, extra_args=words)
-
-    def init(params: Params) -> EmaNesterovState:
-        count, mean = moving.init(params)
-        return EmaNesterovState(count, mean, scalar_like(mean))
-
-    def update(
-        updates: Updates, state: EmaNesterovState, params: Params = None
-    ) -> tuple[Updates, EmaNesterovState]:
-        count, mean, before = state
+    def length(updates: Updates, count: Any, before: jax.Array) -> jax.Array:
         later = hyper_at("strength", strength, safe_increment(count))
-        before = as_array(before)
-        after = jnp.array(later, before.dtype)  # a copy, as the state may be donated
-        kept = _MeanState(count, mean)
-        out, kept = moving.update(updates, kept, params, before=before, after=after)
-        return out, EmaNesterovState(kept.count, kept.mean, after)
+        return jnp.array(later, before.dtype)  # a copy, as the state may be donated
 
-    def evaluation(state: EmaNesterovState, params: Params) -> Params:
-        kept = _MeanState(state.count, state.mean)
-        return back.update(params, kept, before=state.strength)[0]
-
-    return wrapper(
-        EmaNesterovState,
-        init,
-        update,
-        [],
-        scope=moving.scope,
-        evaluation=evaluation,
-    )
+    first = slots(_MeanState, mean=accumulator_dtype)
+    return ahead_by(length, move, first, EmaNesterovState, _MeanState)

@@ -1,7 +1,8 @@
 """A look-ahead by a fixed length along the last step: MSAM."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from gradtx.core import (
@@ -9,18 +10,15 @@ from gradtx.core import (
     Count,
     Mean,
     Pair,
-    Params,
     Scalar,
     Updates,
-    entrywise,
     slots,
     transformation,
     treewise,
-    wrapper,
 )
-from gradtx.core.roles import scalar_like
-from gradtx.numerics import as_array, divide
+from gradtx.numerics import divide
 from gradtx.numerics.norms import global_norm
+from gradtx.transforms.ahead import ahead_by
 from gradtx.values import NonNegative
 
 
@@ -70,37 +68,14 @@ def momentum_sam(rho: NonNegative = 0.3) -> Pair:
         before, after = (x.astype(u.real.dtype) for x in (before, after))
         return u + (after * u - before * s.velocity), s._replace(velocity=u)
 
-    def go_back(p, s, *, before):
-        return p - before.astype(p.real.dtype) * s.velocity, s
-
     measuring = treewise(slots(_LengthState), measure, arrangement_free=True)
-    first, words = slots(_VelocityState), ["before", "after"]
-    moving = entrywise(first, move, extra_args=words)
-    back = entrywise(first, go_back, extra_args=words)
 
-    def init(params: Params) -> MomentumSamState:
-        count, velocity = moving.init(params)
-        return MomentumSamState(count, velocity, scalar_like(velocity))
+    def length(updates: Updates, count: Any, before: jax.Array) -> jax.Array:
+        _, state = measuring.update(updates, _LengthState(count, before))
+        after: jax.Array = state.ahead
+        return after
 
-    def update(
-        updates: Updates, state: MomentumSamState, params: Params = None
-    ) -> tuple[Updates, MomentumSamState]:
-        count, velocity, before = state
-        before = as_array(before)
-        _, length = measuring.update(updates, _LengthState(count, before))
-        kept, after = _VelocityState(count, velocity), length.ahead
-        out, kept = moving.update(updates, kept, params, before=before, after=after)
-        return out, MomentumSamState(kept.count, kept.velocity, after)
-
-    def evaluation(state: MomentumSamState, params: Params) -> Params:
-        kept = _VelocityState(state.count, state.velocity)
-        return back.update(params, kept, before=as_array(state.ahead))[0]
-
-    return wrapper(
-        MomentumSamState,
-        init,
-        update,
-        [],
-        scope=measuring.scope | moving.scope,
-        evaluation=evaluation,
+    first = slots(_VelocityState)
+    return ahead_by(
+        length, move, first, MomentumSamState, _VelocityState, measuring.scope
     )
