@@ -82,22 +82,21 @@ def flatten(inner: GradientTransformation) -> Pair:
 
     def view(_: int, params: PyTree) -> Any:
         flat = check_leaves("params", params)
-        places = places_of(flat.leaves)
 
         def back(point: PyTree) -> PyTree:
-            pieces = split(point, places, flat.leaves)
-            return flat.unflatten(
-                [
-                    None if p is None else narrow(x, p.dtype)
-                    for p, x in zip(flat.leaves, pieces, strict=True)
-                ]
-            )
+            return flat.unflatten(_apart(point, flat.leaves))
 
-        return joined(flat.leaves, places), back
+        return joined(flat.leaves, places_of(flat.leaves)), back
 
     # What is leafwise sees one leaf, and so the whole tree.
     scope = pair.scope if pair.scope is Scope.ENTRYWISE else Scope.TREEWISE
     return wrapper(None, init, update, [pair], parts, scope, view=view)
+
+
+def _apart(vectors: PyTree, like: Sequence[Any]) -> list[Leaf]:
+    """The leaves in vectors, with the shapes and the dtypes of others."""
+    pairs = zip(split(vectors, places_of(like), like), like, strict=True)
+    return [None if p is None else narrow(x, p.dtype) for x, p in pairs]
 
 
 def _filled(leaves: Sequence[Leaf], ps: Sequence[Leaf]) -> list[Leaf]:
@@ -147,10 +146,8 @@ class OfVectors:
     types: tuple[Any, ...]  # of the leaves, with their shapes and dtypes
 
     def __call__(self, vectors: Any, *args: Any, **kwargs: Any) -> Any:
-        leaves = split(vectors, places_of(self.types), self.types)
-        pairs = zip(leaves, self.types, strict=True)
-        tree = [None if x is None else narrow(x, t.dtype) for x, t in pairs]
-        return self.function(self.structure.unflatten(tree), *args, **kwargs)
+        tree = self.structure.unflatten(_apart(vectors, self.types))
+        return self.function(tree, *args, **kwargs)
 
     @property
     def __signature__(self) -> inspect.Signature:
