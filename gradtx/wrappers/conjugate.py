@@ -78,7 +78,7 @@ def conjugate(
             structure.unflatten(slots), is_leaf=is_slot
         )
         for path, slot in named:
-            if is_slot(slot) and slot.role not in {*turn.roles, *WITHOUT_BASIS}:
+            if _has_basis(slot) and slot.role not in turn.roles:
                 raise Misfit(
                     f"state{keystr(path)} inside has the role {slot.role.value!r}, "
                     f"which {view!r} cannot carry into another basis."
@@ -253,6 +253,10 @@ def _needs_parameters(pair: Pair, there: PyTree, state: OptState) -> bool:
 WITHOUT_BASIS = (Role.COUNT, Role.SCALAR)
 
 
+def _has_basis(slot: Any) -> bool:
+    return is_slot(slot) and slot.role not in WITHOUT_BASIS
+
+
 def _kept(
     slots: Sequence[Any], structure: Any, state: PyTree, flat: Flat
 ) -> Iterator[tuple[str, Slot, list[Any]]]:
@@ -260,7 +264,7 @@ def _kept(
     paths = jax.tree_util.tree_leaves_with_path(structure.unflatten(range(len(slots))))
     found = structure.flatten_up_to(state)
     for (path, _), slot, x in zip(paths, slots, found, strict=True):
-        if is_slot(slot) and slot.role not in WITHOUT_BASIS:
+        if _has_basis(slot):
             name = f"state{keystr(path)}"
             yield keystr(path), slot, entries(flat, x, "updates", name)
 
@@ -270,6 +274,6 @@ def _put_back(
 ) -> PyTree:
     news = iter(flat.unflatten(kept) for _, _, kept in found)
     return structure.unflatten(
-        next(news) if is_slot(slot) and slot.role not in WITHOUT_BASIS else x
+        next(news) if _has_basis(slot) else x
         for slot, x in zip(slots, structure.flatten_up_to(state), strict=True)
     )
