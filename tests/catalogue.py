@@ -185,6 +185,12 @@ for path in sorted(pathlib.Path(__file__).parent.glob("rows_*.py")):
     NAMES |= vars(family)
 
 
+# What is a chain has nothing of its own: its links have rows. So what a chain cannot
+# break is looked at in all others and in some of the recipes.
+PIECES = [row for row in ROWS if row.tx.factory is not gradtx.chain]
+MOST = [*PIECES, *[row for row in ROWS if row.tx.factory is gradtx.chain][::4]]
+
+
 def factories() -> set[str]:
     """The public names that make transformations."""
     found = {"GradientTransformation"}

@@ -1,5 +1,6 @@
 """The tests run stricter than users do: nothing promotes or broadcasts by itself."""
 
+import gc
 import os
 import re
 
@@ -44,19 +45,32 @@ def x64():
         yield
 
 
+def pytest_collection_finish():
+    """The tests themselves, thousands of objects, are no garbage to look for in each.
+
+    Tracing makes many objects that live on: to look through all of them as often as
+    Python does by default is a seventh of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
+
+
 def stable_id(x):
     """An id of a test that is the same in every process: without addresses."""
     return re.sub(r" at 0x\w+", "", str(x))
 
 
 def pytest_collection_modifyitems(items):
-    """The tests of a row of the catalogue follow each other, in one process."""
+    """The tests of a row of the catalogue follow each other, in one process, and so do
+    the others of a file: what one has compiled, the next need not."""
     files, rows = {}, {}
 
     def place(item):
         file = files.setdefault(item.path, len(files))
         row = item.callspec.params.get("row") if hasattr(item, "callspec") else None
         if row is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
             return file, 0
         number = rows.setdefault(row, len(rows) + 1)
         item.add_marker(pytest.mark.xdist_group(f"row{number}"))
