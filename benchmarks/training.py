@@ -3,9 +3,8 @@
 import argparse
 import itertools
 from collections.abc import Callable, Sequence
-from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,22 +13,63 @@ import numpy as np
 import gradtx
 from benchmarks.measure import Result
 
-BATCH, SEEDS, TARGET = 128, (0, 1, 2), 0.01
-Rate = Callable[[jax.Array], jax.Array]  # the schedule of a learning rate
+BATCH, SEEDS, FRESH = 128, (0, 1, 2), (3, 4, 5)
+TARGET, LONGEST = 0.01, 125
+LAYERS = (64, 128, 128, 10)
 
-# Each with its grid of greatest learning rates; biases are AdamW's at 0.01.
-METHODS: dict[str, tuple[Callable[[Rate, Rate], Any], Sequence[float]]] = {
-    "adamw": (lambda a, b: gradtx.adamw(a), (0.0025, 0.005, 0.01, 0.02, 0.04)),
-    "muon": (
-        lambda a, b: gradtx.muon(
-            a, adam_learning_rate=b, convention="jordan", consistent_rms=0.2
-        ),
-        (0.005, 0.01, 0.02, 0.04, 0.08),
+
+def hidden(path: Any, leaf: Any) -> Any:
+    """The axes of matrices, the last layer's not among them: it is AdamW's."""
+    is_last = path[0].idx == len(LAYERS) - 2
+    return None if is_last else gradtx.matrix.dense(path, leaf)
+
+
+class Line(NamedTuple):
+    """A learning rate on the straight line to 0, after so many steps."""
+
+    rate: Any
+    steps: Any
+
+    def __call__(self, t: jax.Array) -> jax.Array:
+        return self.rate * jnp.maximum(linear(t, self.steps), 0.0)
+
+
+class Method(NamedTuple):
+    build: Callable[[Line, Any], Any]  # from the learning rate and a momentum
+    rates: Sequence[float]
+    momenta: Sequence[float]
+
+
+OTHER = 0.04  # AdamW's rate for what is no matrix, beside a method for matrices
+HORIZONS = (75, LONGEST)  # of the learning rate's decay
+METHODS = {
+    "adamw": Method(
+        lambda rate, b1: gradtx.adamw(rate, b1, 0.95),
+        (0.014, 0.02, 0.028, 0.04),
+        (0.8, 0.9),
     ),
-    "soap": (lambda a, b: gradtx.soap(a), (0.005, 0.01, 0.02, 0.04, 0.08)),
-    "soap_muon": (
-        lambda a, b: gradtx.optimizers.soap_muon(a, adam_learning_rate=b),
-        (0.02, 0.04, 0.08, 0.16, 0.32),
+    "muon": Method(
+        lambda rate, beta: gradtx.muon(
+            rate,
+            beta=beta,
+            adam_learning_rate=Line(OTHER, rate.steps),
+            convention="jordan",
+            muon_weight_dimension_numbers=hidden,
+        ),
+        (0.02, 0.04, 0.08, 0.16),
+        (0.9, 0.95),
+    ),
+    "soap": Method(
+        lambda rate, b1: gradtx.soap(rate, b1, axes=hidden),
+        (0.02, 0.028, 0.04, 0.056),
+        (0.9, 0.95),
+    ),
+    "soap_muon": Method(
+        lambda rate, beta: gradtx.optimizers.soap_muon(
+            rate, beta, adam_learning_rate=Line(OTHER, rate.steps), axes=hidden
+        ),
+        (0.02, 0.04, 0.08, 0.16),
+        (0.8, 0.9),
     ),
 }
 
@@ -65,79 +105,101 @@ def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
     return gradtx.losses.softmax_cross_entropy_with_integer_labels(x, y).mean()
 
 
-def losses(
-    build: Callable[[Any], Any], params: Any, key: jax.Array, steps: int, every: int
-) -> jax.Array:
-    """The loss of all the digits after each step, or after each so many."""
-    x, y = data()
-    tx = build(params)
+def batches(key: jax.Array, steps: int) -> jax.Array:
+    """Which digits each step takes: none twice in one."""
+    n = len(data()[0])
 
-    def step(carry: Any, i: jax.Array) -> Any:
-        params, state = carry
-        batch = jax.random.choice(jax.random.fold_in(key, i), len(x), (BATCH,), False)
-        grads = jax.grad(loss)(params, x[batch], y[batch])
+    def of_step(i: jax.Array) -> jax.Array:
+        return jax.random.choice(jax.random.fold_in(key, i), n, (BATCH,), False)
+
+    return jax.vmap(of_step)(jnp.arange(steps))
+
+
+def trained(
+    tx: Any, params: Any, batches: jax.Array, target: float = -jnp.inf
+) -> tuple[jax.Array, jax.Array]:
+    """How many steps it took until the loss of all the digits was at most `target`, or
+    all of them, and that loss then."""
+    x, y = data()
+
+    def step(carry: Any) -> Any:
+        i, params, state, _ = carry
+        batch = batches[i]
+        seen, grads = jax.value_and_grad(loss)(params, x[batch], y[batch])
         updates, state = tx.update(grads, state, params)
         params = gradtx.apply_updates(params, updates)
-        seen = jax.lax.cond(
-            (i + 1) % every == 0, lambda: loss(params, x, y), lambda: jnp.inf
-        )
-        return (params, state), seen
+        # All are 14 times a batch, so not while that of the batch is far away.
+        near = seen < 30 * target
+        seen = jax.lax.cond(near, lambda: loss(params, x, y), lambda: seen)
+        return i + 1, params, state, seen
 
-    return jax.lax.scan(step, (params, tx.init(params)), jnp.arange(steps))[1]
+    def goes_on(carry: Any) -> jax.Array:
+        i, _, _, seen = carry
+        return (i < len(batches)) & ~(seen <= target)
+
+    start = 0, params, tx.init(params), jnp.inf
+    i, params, *_ = jax.lax.while_loop(goes_on, step, start)
+    return i, loss(params, x, y)
 
 
-def of_grid(run: Callable[[jax.Array, jax.Array], Any], rates: Any, seeds: Any) -> Any:
-    """What a run gives for each rate and each seed: one program, one after the other,
+def of_grid(run: Callable[[Any, Any], Any], points: Any, seeds: Any) -> Any:
+    """What a run gives for each point and each seed: one program, one after the other,
     as `vmap` would compute both branches of every refresh."""
-    grid = jnp.asarray([(rate, seed) for rate in rates for seed in seeds])
-    out = jax.jit(lambda g: jax.lax.map(lambda x: run(x[0], x[1].astype(int)), g))(grid)
-    return np.asarray(out).reshape(len(rates), len(seeds), *out.shape[1:])
+    run = jax.jit(run)
+    return np.asarray([[run(point, jnp.asarray(s)) for s in seeds] for point in points])
 
 
 def digits(options: argparse.Namespace) -> Result:
-    """Steps to a training loss of 0.01, at each rate of a grid."""
-    steps = 10 if options.quick else 200
+    """Steps to a training loss of 0.01, for each method at 16 points of a grid."""
+    seeds, fresh = (SEEDS[:1], FRESH[:1]) if options.quick else (SEEDS, FRESH)
     result = Result(
         "digits",
-        f"An MLP 64-128-128-10 on the digits of scikit-learn, batches of {BATCH}, "
-        f"linear decay over {steps} steps: steps until the loss of all the digits is "
-        f"at most {TARGET}, for the seeds {', '.join(map(str, SEEDS))}; — is never.",
-        ["loss at the end"],
+        f"An MLP {'-'.join(map(str, LAYERS))} on the digits of scikit-learn, batches "
+        f"of {BATCH}: steps until the loss of all the digits is at most {TARGET}, for "
+        f"the seeds {', '.join(map(str, seeds))}, at each rate with the best of its "
+        f"momenta and of the decays to 0 after {' or '.join(map(str, HORIZONS))} "
+        f"steps; of the best of all, also for the seeds {', '.join(map(str, fresh))}, "
+        f"by which nothing was chosen. — is never.",
+        ["steps"],
     )
-    for name, (build, rates) in METHODS.items():
+    taken = jnp.stack(
+        [batches(jax.random.key(s), LONGEST) for s in range(max(fresh) + 1)]
+    )
+    for name, (build, *grid) in METHODS.items():
         if options.optimizers and name not in options.optimizers:
             continue
-        rates = rates[:1] if options.quick else rates
 
-        def run(rate: jax.Array, seed: jax.Array, build: Any = build) -> jax.Array:
-            decay = partial(linear, steps=steps)
-            key = jax.random.key(seed)
-            params = init(key, (64, 128, 128, 10))
-            return losses(
-                lambda _: build(lambda t: rate * decay(t), lambda t: 0.01 * decay(t)),
-                params,
-                key,
-                steps,
-                every=1,
+        def run(point: Any, seed: jax.Array, build: Any = build) -> jax.Array:
+            rate, momentum, steps = point
+            params = init(jax.random.key(seed), LAYERS)
+            tx = build(Line(rate, steps), momentum)
+            i, end = trained(tx, params, taken[seed], TARGET)
+            return jnp.where(end <= TARGET, i, jnp.inf)
+
+        points = list(itertools.product(*grid, HORIZONS))[
+            : 1 if options.quick else None
+        ]
+        found = of_grid(run, points, seeds)
+        means = dict(zip(points, found.mean(-1), strict=True))
+        best = min(points, key=means.__getitem__)
+        for rate in dict.fromkeys(rate for rate, *_ in points):
+            point = min((p for p in points if p[0] == rate), key=means.__getitem__)
+            row = {"optimizer": name, "rate": f"{rate:g}", "momentum": f"{point[1]:g}"}
+            row |= {"decay": f"{point[2]}", "steps": measured(means[point])}
+            row["of each seed"] = in_words(found[points.index(point)])
+            row["of fresh seeds"] = (
+                in_words(of_grid(run, [point], fresh)[0]) if point == best else ""
             )
-
-        found = of_grid(run, rates, SEEDS)
-        reached, ends = found <= TARGET, found[..., -1].mean(-1)
-        counts = np.where(reached.any(-1), reached.argmax(-1) + 1, np.inf)
-        means = counts.mean(-1)
-        for rate, of_seeds, mean, end in zip(rates, counts, means, ends, strict=True):
-            row = {
-                "optimizer": name,
-                "rate": f"{rate:g}",
-                "steps": float(mean) if np.isfinite(mean) else None,
-                "of each seed": " ".join(
-                    "—" if np.isinf(n) else f"{n:.0f}" for n in of_seeds
-                ),
-                "loss at the end": float(end),
-                "best": "best" if mean == means.min() < np.inf else "",
-            }
             result.rows.append(row)
     return result
+
+
+def measured(steps: float) -> float | None:
+    return float(steps) if np.isfinite(steps) else None
+
+
+def in_words(counts: Any) -> str:
+    return " ".join(f"{n:.0f}" if np.isfinite(n) else "—" for n in counts)
 
 
 def linear(t: jax.Array, steps: int) -> jax.Array:
@@ -192,11 +254,11 @@ def width(options: argparse.Namespace) -> Result:
             def run(
                 rate: jax.Array, seed: jax.Array, w: int = w, build: Any = build
             ) -> jax.Array:
-                decay = partial(linear, steps=steps)
                 key = jax.random.key(seed)
-                tx = gradtx.chain(build(), gradtx.scale(lambda t: -rate * decay(t)))
+                rates = gradtx.scale(lambda t: -rate * linear(t, steps))
                 params = init(key, (64, w, w, 10), zero_last=True)
-                return losses(lambda _: tx, params, key, steps, every=steps)[-1]
+                tx = gradtx.chain(build(), rates)
+                return trained(tx, params, batches(key, steps))[1]
 
             ends = of_grid(run, [2.0**k for k in powers], seeds).mean(-1)
             ends = np.where(np.isfinite(ends), ends, np.inf)

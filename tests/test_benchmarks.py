@@ -222,6 +222,25 @@ def test_the_rates_and_seeds_of_a_grid_stand_where_they_were_asked_for():
     np.testing.assert_array_equal(out[:, :, 1], [[0, 1, 2]] * 2)
 
 
+def test_a_training_stops_where_its_loss_is_reached(monkeypatch):
+    x, y = jnp.eye(3), jnp.arange(3)
+    monkeypatch.setattr(training, "data", lambda: (x, y))
+    params = training.init(jax.random.key(0), (3, 8, 3))
+    tx, batches = gradtx.adamw(0.1), jnp.tile(jnp.arange(3), (50, 1))
+    steps, end = training.trained(tx, params, batches, 0.01)
+    assert (int(training.trained(tx, params, batches)[0]), end <= 0.01) == (50, True)
+    before = training.trained(tx, params, batches[: int(steps) - 1])[1]
+    assert 0 < steps < 50
+    assert before > 0.01
+
+
+def test_the_last_layer_of_the_digits_is_no_matrix():
+    params = training.init(jax.random.key(0), training.LAYERS)
+    axes = jax.tree_util.tree_map_with_path(training.hidden, params)
+    assert axes[0]["w"] == axes[1]["w"] == gradtx.matrix.Axes(1, 0)
+    assert axes[2] == {"w": None, "b": None}
+
+
 def test_embeddings_are_no_matrices_in_any_library():
     shapes = trees.transformer(1e-4)
     labels = matrices.optax_axes(shapes)
