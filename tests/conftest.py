@@ -5,6 +5,8 @@ import os
 import re
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Of matrices of a few rows, threads of BLAS wait for each other longer than they work.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import jaxlib
