@@ -388,6 +388,27 @@ def test_every_optimizer_may_stand_inside():
             ), str(row)
 
 
+def test_a_codec_is_traced_once_for_the_arrays_of_a_kind():
+    traced = []
+
+    @codecs.codec
+    def counted():
+        coding = codecs.bfloat16().coding
+
+        def encode(role, x, draw):
+            traced.append(role)
+            return coding.encode(role, x, draw)
+
+        return coding._replace(encode=encode)
+
+    p = {f"w{i}": jax.ShapeDtypeStruct((64, 64), jnp.float32) for i in range(20)}
+    tx = wrappers.with_state(gradtx.adam(0.1), counted())
+    plain = gradtx.adam(0.1)
+    tx.init(p)
+    gradtx.inspection.migrate(plain, plain.init(p), tx, p)
+    assert len(traced) <= 6  # of 40 arrays, in init and in migrate
+
+
 def test_an_exact_codec_changes_nothing():
     inner = gradtx.adamw(0.1)
     tx = wrappers.with_state(inner, codecs.bfloat16_and_rest(), min_size=1)

@@ -154,8 +154,8 @@ class _Plan:
         self.arrays: list[_Array | None] = [None] * len(like)
         paths = jax.tree_util.tree_leaves_with_path(self.structure.unflatten(like))
         for i, role, path in self._encoded_places(flatten(reference), marks):
-            encode = functools.partial(_encode, codec, role, words=None)
-            code = jax.eval_shape(encode, like[i])
+            encode = functools.partial(_encoded, codec, role, words=None)
+            code = jax.eval_shape(encode, like[i])  # traced once for arrays of a kind
             number = np.uint32(zlib.crc32(keystr(paths[i][0]).encode()))
             self.arrays[i] = _Array(
                 role, like[i], number, path, code, jax.tree.structure(code)
