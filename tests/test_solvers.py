@@ -466,6 +466,12 @@ MISTAKES = [
         TypeError,
         r"expected a real scalar. .*has_aux=True",
     ),
+    ({"fun": lambda x: (x[0], 3)}, TypeError, r"float32\[2\]; .*has_aux=True"),
+    (
+        {"args": (1.0, 2.0)},
+        TypeError,
+        r"fun cannot be called as fun\(params, \*args\), with 2 in args: too many",
+    ),
     ({"fun": lambda x: x[0], "has_aux": True}, TypeError, r"expected \(value, aux\)"),
     ({"params": [jnp.arange(2)]}, TypeError, r"params\[0\] has dtype int32"),
     ({"method": "lbfgz"}, ValueError, "method is 'lbfgz'; did you mean 'lbfgs'"),
@@ -509,6 +515,11 @@ def test_mistakes_are_told(given, kind, said):
     with pytest.raises(kind, match=said) as error:
         minimize(**arguments)
     assert str(error.value).removeprefix("solvers.").startswith("minimize")
+
+
+def test_a_function_is_no_bound():
+    with pytest.raises(TypeError, match="lower must be None, a number, or a tree"):
+        lbfgsb(quadratic, jnp.ones(2))
 
 
 def test_the_room_is_public():

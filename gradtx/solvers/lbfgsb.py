@@ -1,7 +1,7 @@
 """L-BFGS-B: limited-memory BFGS between bounds."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,24 @@ from gradtx.solvers.quasi_newton import (
     vector_of,
 )
 from gradtx.trees import PyTree
-from gradtx.values import Steps, wrong_type
+from gradtx.values import Allowed, Steps, is_number, wrong_type
+from gradtx.values.arguments import is_arraylike
 
+
+def _is_bound(value: Any) -> Any:
+    if not all(is_number(x) or is_arraylike(x) for x in jax.tree.leaves(value)):
+        raise TypeError
+    return value
+
+
+Bound = Annotated[
+    Any,
+    Allowed(
+        text="None, a number, or a tree of numbers, arrays and None",
+        check=_is_bound,
+        name="Bound",
+    ),
+]
 FARTHEST = 1e10  # of a line search, in steps
 
 
@@ -36,8 +52,8 @@ class ScaleByLBFGSBState(NamedTuple):
 
 @transformation
 def lbfgsb(
-    lower: Any = None,
-    upper: Any = None,
+    lower: Bound = None,
+    upper: Bound = None,
     *,
     memory_size: Steps = 10,
     max_linesearch_steps: Steps = 20,

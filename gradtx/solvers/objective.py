@@ -26,6 +26,9 @@ def checked_fun(
 
     def value_and_aux(params: PyTree) -> tuple[jax.Array, Any]:
         out, aux = fun(params, *args), None
+        hint = ""
+        if _is_pair(out) and not has_aux:
+            hint = " For (value, aux), say has_aux=True."
         if has_aux:
             if not _is_pair(out):
                 raise wrong_type(f"fun returned {brief(out)}; expected (value, aux).")
@@ -33,13 +36,13 @@ def checked_fun(
         try:
             value = jnp.asarray(out)
         except (TypeError, ValueError):
-            hint = " For (value, aux), say has_aux=True." if _is_pair(out) else ""
             raise wrong_type(
                 f"fun returned {brief(out)}; expected a real scalar.{hint}"
             ) from None
         if value.shape or not jnp.issubdtype(value.dtype, jnp.floating):
             raise wrong_type(
                 f"fun returned {value.dtype}{[*value.shape]}; expected a real scalar."
+                f"{hint}"
             )
         return value.astype(wide_dtype(value.dtype)), aux
 
