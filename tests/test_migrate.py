@@ -295,6 +295,21 @@ def test_what_cannot_go_on_is_refused_by_place(case):
         migrate(old, trained(old), new, P, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fields": ["0/mu"]}, "fields is .*; expected a dict from places"),
+        ({"fields": {"0/mu": 3}}, "fields is .*; expected a dict from places"),
+        ({"count": -3}, "count is -3; expected a whole number of updates >= 0"),
+        ({"count": 2.5}, "count is 2.5; expected a whole number"),
+        ({"count": "3"}, "count is '3'; expected a whole number"),
+    ],
+)
+def test_options_of_another_kind_are_refused_by_name(options, message):
+    with pytest.raises((TypeError, ValueError), match=f"^migrate: {message}"):
+        migrate(ADAM, STATE, ADAM, P, **options)
+
+
 def test_sharpness_is_left_between_two_cycles():
     tx = gradtx.sam(ADAM, gradtx.sgd(0.1))
     state = trained(tx, steps=2)
@@ -528,3 +543,6 @@ def test_what_torch_does_otherwise_is_refused():
     ):
         with pytest.raises(ValueError, match=f"^from_torch: .*{message}"):
             from_torch({**adam, "state": state}, tx, p, names, arrange=transposed)
+    for arrange in ("T", lambda x: x.T):
+        with pytest.raises(TypeError, match=r"arrange.*arrange\(path, array\)"):
+            from_torch(adam, tx, p, names, arrange=arrange)
