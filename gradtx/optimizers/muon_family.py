@@ -12,7 +12,7 @@ from gradtx.transforms.rmsprop import scale_by_rms
 from gradtx.transforms.scaling import scale, scale_by_schedule
 from gradtx.transforms.sign import scale_by_sign
 from gradtx.trees.matrix_axes import AxesSelector
-from gradtx.values import Decay, Hyper, LearningRate, NonNegative, checked
+from gradtx.values import Decay, LearningRate, NonNegative, checked
 
 
 @checked
@@ -99,7 +99,7 @@ def scion(
     learning_rate: LearningRate,
     decay: Decay = 0.9,
     norm: Ball = "spectral",
-    radius: Hyper = 50.0,
+    radius: NonNegative = 50.0,
     *,
     constrained: bool = True,
     axes: AxesSelector = dense,
@@ -114,7 +114,7 @@ def scion(
       learning_rate: α >= 0.
       decay: β in [0, 1); the authors' momentum is 1 − β.
       norm: see `lmo`.
-      radius: r.
+      radius: r >= 0.
       constrained: whether W is kept within the ball.
       axes: which axes are rows and columns (see `matrix`).
 
