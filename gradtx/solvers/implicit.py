@@ -12,6 +12,7 @@ from gradtx import tree
 from gradtx.numerics.dtypes import is_inexact
 from gradtx.solvers.linear_solver import AsLinearSolver, LinearSolver
 from gradtx.solvers.loop import Problem
+from gradtx.solvers.objective import is_pair
 from gradtx.solvers.result import Solution
 from gradtx.trees import PyTree, keystr
 from gradtx.trees.flat import leaves_with_path, map_matched
@@ -180,7 +181,7 @@ def implicit_diff(
             out = solver(init, *args)
             if not has_aux:
                 return out, None, None
-            if not (isinstance(out, tuple) and len(out) == 2):
+            if not is_pair(out):
                 text = f"solver returned {brief(out)}; expected (solution, aux)."
                 raise wrong_type(text)
             return out[0], None, out[1]

@@ -27,10 +27,10 @@ def checked_fun(
     def value_and_aux(params: PyTree) -> tuple[jax.Array, Any]:
         out, aux = fun(params, *args), None
         hint = ""
-        if _is_pair(out) and not has_aux:
+        if is_pair(out) and not has_aux:
             hint = " For (value, aux), say has_aux=True."
         if has_aux:
-            if not _is_pair(out):
+            if not is_pair(out):
                 raise wrong_type(f"fun returned {brief(out)}; expected (value, aux).")
             out, aux = out
         try:
@@ -49,7 +49,7 @@ def checked_fun(
     return value_and_aux
 
 
-def _is_pair(out: Any) -> bool:
+def is_pair(out: Any) -> bool:
     return isinstance(out, tuple) and len(out) == 2
 
 
