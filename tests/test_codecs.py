@@ -461,6 +461,13 @@ def test_rounding_by_chance_wants_a_key_and_leaves_holes():
         gradtx.apply_updates(p, u, rounding="stochastic", key=1.5)
 
 
+def test_copies_of_another_shape_are_named_and_not_taken_for_the_parameters():
+    tx, p = wrappers.master_weights(gradtx.sgd(0.1)), jnp.ones(3, jnp.bfloat16)
+    state = tx.init({"w": jnp.ones(4, jnp.bfloat16)})
+    with pytest.raises(ValueError, match=r"state.master\['w'\] has shape \(4,\), but"):
+        tx.update({"w": p}, state, {"w": p})
+
+
 def test_master_weights_and_kahan_follow_float32():
     p = {"w": jnp.linspace(0.5, 2, 64).astype(jnp.bfloat16)}
     for make in (wrappers.kahan, wrappers.master_weights):

@@ -90,5 +90,9 @@ def _merged(params: PyTree, master: PyTree) -> PyTree:
     """The parameters with the copies in the place of those that have one."""
     flat = flatten(params)
     copies = entries(flat, master, "params", "state.master")
-    pairs = zip(flat.leaves, copies, strict=True)
-    return flat.unflatten([p if w is None else w for p, w in pairs])
+    for i, (p, w) in enumerate(zip(flat.leaves, copies, strict=True)):
+        if w is None:
+            copies[i] = p
+        elif p is not None:
+            flat.check_shape(i, w, p, "state.master", "params")
+    return flat.unflatten(copies)
