@@ -472,6 +472,17 @@ MISTAKES = [
         TypeError,
         r"fun cannot be called as fun\(params, \*args\), with 2 in args: too many",
     ),
+    (
+        {"callback": lambda: None},
+        TypeError,
+        r"callback cannot be called as callback\(progress\)",
+    ),
+    (
+        {"projection": lambda x: x[:1]},
+        ValueError,
+        r"what projection returned has shape \(1,\)",
+    ),
+    ({"prox": gradtx.l1}, ValueError, "what the proximal map returned is a Reg"),
     ({"fun": lambda x: x[0], "has_aux": True}, TypeError, r"expected \(value, aux\)"),
     ({"params": [jnp.arange(2)]}, TypeError, r"params\[0\] has dtype int32"),
     ({"method": "lbfgz"}, ValueError, "method is 'lbfgz'; did you mean 'lbfgs'"),
@@ -520,6 +531,14 @@ def test_mistakes_are_told(given, kind, said):
 def test_a_function_is_no_bound():
     with pytest.raises(TypeError, match="lower must be None, a number, or a tree"):
         lbfgsb(quadratic, jnp.ones(2))
+
+
+def test_solutions_and_optimality_of_another_kind_are_named():
+    with pytest.raises(TypeError, match=r"best: solutions is .*; expected one"):
+        solvers.best([3.0])
+    solver = solvers.implicit_diff(lambda x, y: x, optimality=lambda x: x)
+    with pytest.raises(TypeError, match=r"optimality\(x, \*args\), with 1 in args"):
+        solver(jnp.ones(2), 1.0)
 
 
 def test_the_room_is_public():

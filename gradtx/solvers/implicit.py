@@ -16,7 +16,15 @@ from gradtx.solvers.objective import is_pair
 from gradtx.solvers.result import Solution
 from gradtx.trees import PyTree, keystr
 from gradtx.trees.flat import leaves_with_path, map_matched
-from gradtx.values import Function, Misfit, brief, checked, naming, wrong_type
+from gradtx.values import (
+    Function,
+    Misfit,
+    brief,
+    check_call,
+    checked,
+    naming,
+    wrong_type,
+)
 
 OfPoint = Callable[[PyTree], Any]
 
@@ -175,8 +183,16 @@ def implicit_diff(
     if (optimality is None) == (fixed_point is None):
         raise Misfit("expected one of optimality and fixed_point.")
 
+    holds: tuple[str, Any] = ("optimality", optimality)
+    if optimality is None:
+        holds = ("fixed_point", fixed_point)
+
     @functools.wraps(solver)
     def solving(init: PyTree, *args: Any) -> Any:
+        with naming("implicit_diff"):
+            call = f"{holds[0]}(x, *args), with {len(args)} in args"
+            check_call(holds[1], call, init, *args)
+
         def solve() -> tuple[PyTree, None, Any]:
             out = solver(init, *args)
             if not has_aux:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx.numerics import wide_dtype
-from gradtx.solvers.constraints import Box, clipped
+from gradtx.solvers.constraints import Box, clipped, led_back
 from gradtx.solvers.loop import Problem, as_it_is
 from gradtx.trees import PyTree
 from gradtx.values import brief, one_of, wrong_type
@@ -68,7 +68,7 @@ def problem_of(
     if box is not None:
         settle = functools.partial(clipped, box=box)
     elif projection is not None:
-        settle = projection
+        settle = functools.partial(led_back, "projection", projection)
     if settle is as_it_is:
         return Problem(evaluate, value_fn)
 

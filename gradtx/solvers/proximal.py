@@ -11,6 +11,7 @@ from gradtx import tree
 from gradtx.core import Pair
 from gradtx.numerics import wide_dtype
 from gradtx.regularizers import Regularizer
+from gradtx.solvers.constraints import led_back
 from gradtx.solvers.linear_solver import AsLinearSolver
 from gradtx.solvers.objective import Norm, checked_fun, problem_of
 from gradtx.solvers.result import Solution, SolverState
@@ -153,7 +154,7 @@ def projected_gradient(
 
 
 def as_prox(projection: Callable[[PyTree], PyTree], x: PyTree, step: Any) -> PyTree:
-    return projection(x)
+    return led_back("projection", projection, x)
 
 
 def setup_of(
@@ -166,7 +167,8 @@ def setup_of(
 ) -> Setup:
     value_and_aux = checked_fun(fun, args, has_aux)
     known = isinstance(regularizer, Regularizer)
-    prox = regularizer.prox if known else regularizer
+    given = regularizer.prox if known else regularizer
+    prox = functools.partial(led_back, "the proximal map", given)
 
     def f(params: PyTree) -> jax.Array:
         return value_and_aux(params)[0]

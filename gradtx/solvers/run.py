@@ -76,6 +76,8 @@ def run(
     args = args if type(args) is tuple else (args,)
     with_args = f"fun(params, *args), with {len(args)} in args"
     check_call(make.args[0], with_args, params, *args)
+    for function in told:
+        check_call(function, "callback(progress)", None)
     if state is not None and not isinstance(state, SolverState):
         raise wrong_type(
             f"state is {brief(state)}; expected that of a Solution, as in "

@@ -95,18 +95,18 @@ def wrong_type(text: str) -> Misfit:
 
 
 def check_call(
-    function: Callable[..., Any], call: str, *args: Any, hint: str = ""
+    function: Callable[..., Any], call: str, *args: Any, hint: str = "", **words: Any
 ) -> None:
     """Refuse a function that cannot be called so, as far as its signature says.
 
     Args:
       function: what a user gave.
       call: how it will be called, as "grad_fn(params, i)"; it begins with its name.
-      args: with which arguments.
+      *args, **words: with which arguments.
       hint: what may be given instead, a sentence.
     """
     try:
-        inspect.signature(function).bind(*args)
+        inspect.signature(function).bind(*args, **words)
     except TypeError as error:
         name = call.partition("(")[0]
         text = f"{name} cannot be called as {call}: {error}. {hint}"
