@@ -734,6 +734,11 @@ def test_coefficients_that_are_none_are_refused_by_their_name(rows):
         gradtx.muon(0.1, ns_coeffs=rows)
 
 
+def test_a_factor_that_is_none_is_refused():
+    with pytest.raises(ValueError, match=r"scale_by_fan\('moon'\): factor must"):
+        gradtx.scale_by_fan("moon")
+
+
 def test_a_radius_below_zero_which_would_ascend_is_refused():
     with pytest.raises(ValueError, match=r"scion\(.*radius must be .* >= 0"):
         gradtx.optimizers.scion(0.1, radius=-1.0)
