@@ -144,11 +144,18 @@ def conjugate(
         raw = gradients_beside(flat, grad) if is_heard and grad is not None else []
         leaves, at = leaves_of(flat), None
         ps, _ = parameters_beside(flat, params, params)
-        factors = entries(flat, state.factors, "updates", "state.factors")
-        bases = entries(flat, state.bases, "updates", "state.bases")
+        given = [
+            entries(flat, state.factors, "updates", "state.factors"),
+            entries(flat, state.bases, "updates", "state.bases"),
+        ]
+        forms = [turned.forms(turn, leaf) for leaf in leaves]
+        factors, bases = (
+            [turned.in_form(x, form[k]) for x, form in zip(xs, forms, strict=True)]
+            for k, xs in enumerate(given)
+        )
         acted = [i for i, leaf in enumerate(leaves) if leaf is not None]
         for i, g in enumerate(flat.leaves):
-            known = turned.basis_shapes(turn, leaves[i])
+            known = turned.shapes_of(forms[i][1])
             if g is not None and known != turned.shapes_of(bases[i]):
                 raise Misfit(
                     f"updates{keystr(flat.paths[i])} has shape {g.shape}, which is not "
@@ -216,8 +223,8 @@ def conjugate(
             inner_state = refresh()
         return out, ConjugateState(
             safe_increment(state.count),
-            flat.unflatten(factors),
-            flat.unflatten(bases),
+            flat.unflatten([*map(turned.in_form, factors, given[0])]),
+            flat.unflatten([*map(turned.in_form, bases, given[1])]),
             inner_state,
         )
 
