@@ -93,15 +93,17 @@ def test_nnx_optimizer(name):
     [
         gradtx.soap(0.01),
         gradtx.galore(0.01, rank=1),
-        wrappers.with_state(gradtx.adam(0.01), codecs.int8(), min_size=1),
+        gradtx.sm3(0.01),
+        gradtx.came(0.01),
+        wrappers.with_state(gradtx.adam(0.01), codecs.bfloat16_and_rest(), min_size=1),
     ],
-    ids=["soap", "galore", "int8"],
+    ids=["soap", "galore", "sm3", "came", "with_state"],
 )
 def test_nnx_optimizer_keeps_more_than_an_array_of_a_leaf(tx):
     model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
     grads = jax.tree.map(jnp.ones_like, nnx.state(model))
-    for _ in range(2):  # after the first its tuples are dictionaries
+    for _ in range(2):  # after the first its tuples are dictionaries, in another order
         optimizer.update(model, grads)
     params = nnx.to_pure_dict(nnx.state(model))
     expected = nnx.to_pure_dict(nnx.state(nnx.Linear(3, 2, rngs=nnx.Rngs(0))))

@@ -37,14 +37,6 @@ def forms(turn: Coordinates, leaf: Matrices | None) -> tuple[Any, Any]:
     return jax.eval_shape(lambda x: started(turn, leaf, x), like)
 
 
-def in_form(x: Any, like: Any) -> Any:
-    """What is kept of a leaf in the containers of another, which a host may have
-    exchanged for its own, as an optimizer of Flax NNX does."""
-    structure: Any
-    leaves, structure = jax.tree.leaves(x), jax.tree.structure(like)
-    return structure.unflatten(leaves) if len(leaves) == structure.num_leaves else x
-
-
 def apart(leaf: Matrices, x: jax.Array) -> list[jax.Array]:
     """The matrices of a leaf that is laid out as the parameter."""
     x = gathered(x)

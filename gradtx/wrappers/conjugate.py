@@ -28,7 +28,7 @@ from gradtx.layout.views import AView
 from gradtx.matrix import dense
 from gradtx.numerics import safe_increment
 from gradtx.trees import Flat, PyTree, keystr
-from gradtx.trees.boxes import entries
+from gradtx.trees.boxes import entries, in_form
 from gradtx.trees.checks import check_leaves, gradients_beside, parameters_beside
 from gradtx.trees.flat import refuse_arranged
 from gradtx.trees.matrix_axes import AxesSelector, matrix_axes
@@ -150,7 +150,7 @@ def conjugate(
         ]
         forms = [turned.forms(turn, leaf) for leaf in leaves]
         factors, bases = (
-            [turned.in_form(x, form[k]) for x, form in zip(xs, forms, strict=True)]
+            [in_form(x, form[k]) for x, form in zip(xs, forms, strict=True)]
             for k, xs in enumerate(given)
         )
         acted = [i for i, leaf in enumerate(leaves) if leaf is not None]
@@ -223,8 +223,8 @@ def conjugate(
             inner_state = refresh()
         return out, ConjugateState(
             safe_increment(state.count),
-            flat.unflatten([*map(turned.in_form, factors, given[0])]),
-            flat.unflatten([*map(turned.in_form, bases, given[1])]),
+            flat.unflatten([*map(in_form, factors, given[0])]),
+            flat.unflatten([*map(in_form, bases, given[1])]),
             inner_state,
         )
 
