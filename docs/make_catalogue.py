@@ -9,6 +9,7 @@ import inspect
 import pathlib
 import re
 import typing
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -140,7 +141,9 @@ def example(factory: Any) -> Any:
         if (p.default is p.empty or p.name == "key")
         and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     } | GIVEN_TO.get(factory.__name__, {})
-    return factory(*REPEATED.get(factory.__name__, ()), **named)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return factory(*REPEATED.get(factory.__name__, ()), **named)
 
 
 def in_its_form(tx: Any, params: Any) -> Any:

@@ -19,7 +19,15 @@ from gradtx.numerics import divide, norm_of
 from gradtx.numerics.polar import matrix_norm
 from gradtx.numerics.shards import average
 from gradtx.trees.matrix_axes import AxesSelector
-from gradtx.values import Function, Hyper, StepsOrZero, Value, recorded, wrong_type
+from gradtx.values import (
+    Function,
+    Hyper,
+    StepsOrZero,
+    Value,
+    brief,
+    recorded,
+    wrong_type,
+)
 from gradtx.values.arguments import Fraction
 
 __all__ = [
@@ -83,6 +91,11 @@ def rule_of(merge: Callable[..., Any]) -> MergeRule:
     """A merge, and what its signature or its value says of it."""
     if isinstance(merge, Merge):
         return merge.rule
+    if hasattr(merge, "build"):
+        raise wrong_type(
+            f"merge is {brief(merge)}; expected a function of updates. Is it a factory "
+            "that was not called?"
+        )
     try:
         parameters = list(inspect.signature(merge).parameters.values())
     except ValueError:  # of a function that is not written in Python

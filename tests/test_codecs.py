@@ -388,6 +388,27 @@ def test_every_optimizer_may_stand_inside():
             ), str(row)
 
 
+def test_a_codec_is_traced_once_for_the_arrays_of_a_kind():
+    traced = []
+
+    @codecs.codec
+    def counted():
+        coding = codecs.bfloat16().coding
+
+        def encode(role, x, draw):
+            traced.append(role)
+            return coding.encode(role, x, draw)
+
+        return coding._replace(encode=encode)
+
+    p = {f"w{i}": jax.ShapeDtypeStruct((64, 64), jnp.float32) for i in range(20)}
+    tx = wrappers.with_state(gradtx.adam(0.1), counted())
+    plain = gradtx.adam(0.1)
+    tx.init(p)
+    gradtx.inspection.migrate(plain, plain.init(p), tx, p)
+    assert len(traced) <= 6  # of 40 arrays, in init and in migrate
+
+
 def test_an_exact_codec_changes_nothing():
     inner = gradtx.adamw(0.1)
     tx = wrappers.with_state(inner, codecs.bfloat16_and_rest(), min_size=1)
@@ -438,6 +459,13 @@ def test_rounding_by_chance_wants_a_key_and_leaves_holes():
         gradtx.apply_updates(p, u, rounding="up")
     with pytest.raises(TypeError, match=r"key is 1\.5"):
         gradtx.apply_updates(p, u, rounding="stochastic", key=1.5)
+
+
+def test_copies_of_another_shape_are_named_and_not_taken_for_the_parameters():
+    tx, p = wrappers.master_weights(gradtx.sgd(0.1)), jnp.ones(3, jnp.bfloat16)
+    state = tx.init({"w": jnp.ones(4, jnp.bfloat16)})
+    with pytest.raises(ValueError, match=r"state.master\['w'\] has shape \(4,\), but"):
+        tx.update({"w": p}, state, {"w": p})
 
 
 def test_master_weights_and_kahan_follow_float32():

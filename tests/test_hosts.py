@@ -13,6 +13,7 @@ from flax.training.train_state import TrainState
 from jax.sharding import AxisType, PartitionSpec
 
 import gradtx
+from gradtx import codecs, wrappers
 
 pytestmark = pytest.mark.usefixtures("lenient")
 
@@ -85,6 +86,32 @@ def test_nnx_optimizer(name):
             step(model, optimizer)
         ends.append(nnx.state(model))
     assert_close(*ends)
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gradtx.soap(0.01),
+        gradtx.galore(0.01, rank=1),
+        gradtx.sm3(0.01),
+        gradtx.came(0.01),
+        wrappers.with_state(gradtx.adam(0.01), codecs.bfloat16_and_rest(), min_size=1),
+    ],
+    ids=["soap", "galore", "sm3", "came", "with_state"],
+)
+def test_nnx_optimizer_keeps_more_than_an_array_of_a_leaf(tx):
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    grads = jax.tree.map(jnp.ones_like, nnx.state(model))
+    for _ in range(2):  # after the first its tuples are dictionaries, in another order
+        optimizer.update(model, grads)
+    params = nnx.to_pure_dict(nnx.state(model))
+    expected = nnx.to_pure_dict(nnx.state(nnx.Linear(3, 2, rngs=nnx.Rngs(0))))
+    state, grads = tx.init(expected), jax.tree.map(jnp.ones_like, expected)
+    for _ in range(2):
+        updates, state = tx.update(grads, state, expected)
+        expected = gradtx.apply_updates(expected, updates)
+    assert_close(params, expected)
 
 
 def test_nnx_optimizer_of_an_array_learning_rate_takes_the_bridge():

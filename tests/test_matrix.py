@@ -726,6 +726,24 @@ def test_describe_shows_the_matrices():
     assert seen["conjugate"] == {"w": "6x4"}
 
 
+@pytest.mark.parametrize("rows", [None, 3.0, [], (1, 2), ("a", "b", "c"), "cubics"])
+def test_coefficients_that_are_none_are_refused_by_their_name(rows):
+    with pytest.raises(
+        (TypeError, ValueError), match=r"^muon\(.*ns_coeffs must be \(a"
+    ):
+        gradtx.muon(0.1, ns_coeffs=rows)
+
+
+def test_a_factor_that_is_none_is_refused():
+    with pytest.raises(ValueError, match=r"scale_by_fan\('moon'\): factor must"):
+        gradtx.scale_by_fan("moon")
+
+
+def test_a_radius_below_zero_which_would_ascend_is_refused():
+    with pytest.raises(ValueError, match=r"scion\(.*radius must be .* >= 0"):
+        gradtx.optimizers.scion(0.1, radius=-1.0)
+
+
 def test_axes_of_stacked_layers_are_a_value():
     axes = matrix.scanned(matrix.flax)
     tx = gradtx.scale_by_polar(axes=axes)

@@ -14,6 +14,7 @@ import pytest
 
 import gradtx
 from gradtx.inspection import from_torch, migrate
+from gradtx.inspection.late import aged
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
 sys.path.insert(0, str(REFERENCE))
@@ -170,6 +171,39 @@ def test_a_leaf_that_was_added_may_have_a_part_of_its_own():
     np.testing.assert_allclose(u["bias"], next_step(ADAM, STATE)["bias"], rtol=1e-6)
 
 
+def test_a_mask_for_the_old_parameters_may_stay():
+    mask = {"kernel": True, "bias": False}
+    old = gradtx.adamw(1e-2, mask=mask)
+    grown = {**P, "scale": np.ones(3, np.float32)}
+    state, report = migrate(old, trained(old), gradtx.lion(1e-3), grown)
+    chex.assert_trees_all_equal_shapes_and_dtypes(state, gradtx.lion(1e-3).init(grown))
+    assert [moved.leaves for moved in report.anew] == [("scale",)]
+
+
+def test_a_second_moment_without_a_count_asks_for_one(lenient):
+    old, new = optax.rmsprop(1e-2), gradtx.rmsprop(1e-2, bias_correction=True)
+    state = old.init(P)
+    with pytest.raises(ValueError, match=r"^migrate: 0/count corrects .* count=\.\.\."):
+        migrate(old, state, new, P)
+    moved, _ = migrate(old, state, new, P, count=STEPS)
+    assert moved[0].count == STEPS
+    plain, _ = migrate(old, state, gradtx.rmsprop(1e-2), P)  # where it does not matter
+    chex.assert_trees_all_equal(plain[0].nu, moved[0].nu)
+
+
+def test_moments_of_many_leaves_are_aged_once(monkeypatch):
+    asked = []
+
+    def counted(tx, count):
+        asked.append(count)
+        return aged(tx, count)
+
+    monkeypatch.setattr("gradtx.inspection.counting.aged", counted)
+    grown = {**P, **{f"scale{i}": np.ones(3, np.float32) for i in range(4)}}
+    migrate(ADAM, STATE, ADAM, grown, grads=grads(grown))
+    assert asked == [STEPS]
+
+
 def test_a_leaf_that_was_added_may_begin_with_a_gradient():
     g = {**grads(MORE), "kernel": None}
     state, _ = migrate(ADAM, STATE, ADAM, MORE, grads=g)
@@ -293,6 +327,21 @@ def test_what_cannot_go_on_is_refused_by_place(case):
     old, new, options, message = CASES[case]
     with pytest.raises(ValueError, match=f"^migrate: .*{message}"):
         migrate(old, trained(old), new, P, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fields": ["0/mu"]}, "fields is .*; expected a dict from places"),
+        ({"fields": {"0/mu": 3}}, "fields is .*; expected a dict from places"),
+        ({"count": -3}, "count is -3; expected a whole number of updates >= 0"),
+        ({"count": 2.5}, "count is 2.5; expected a whole number"),
+        ({"count": "3"}, "count is '3'; expected a whole number"),
+    ],
+)
+def test_options_of_another_kind_are_refused_by_name(options, message):
+    with pytest.raises((TypeError, ValueError), match=f"^migrate: {message}"):
+        migrate(ADAM, STATE, ADAM, P, **options)
 
 
 def test_sharpness_is_left_between_two_cycles():
@@ -528,3 +577,6 @@ def test_what_torch_does_otherwise_is_refused():
     ):
         with pytest.raises(ValueError, match=f"^from_torch: .*{message}"):
             from_torch({**adam, "state": state}, tx, p, names, arrange=transposed)
+    for arrange in ("T", lambda x: x.T):
+        with pytest.raises(TypeError, match=r"arrange.*arrange\(path, array\)"):
+            from_torch(adam, tx, p, names, arrange=arrange)

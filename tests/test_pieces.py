@@ -128,6 +128,12 @@ def test_parallel_of_one_is_that_one():
 def test_parallel_refuses_what_it_cannot_merge():
     with pytest.raises(TypeError, match="one gradient transformation or more"):
         gradtx.parallel()
+    for merge, message in (
+        (lambda u: u, r"merge cannot be called as merge\(u1, u2\): too many"),
+        (gradtx.merges.trusted, "merge is merges.trusted; .* was not called"),
+    ):
+        with pytest.raises(TypeError, match=f"^parallel.*{message}"):
+            gradtx.parallel(gradtx.identity(), gradtx.identity(), merge=merge)
     with pytest.raises(TypeError, match="part 1 is 3"):
         gradtx.parallel(gradtx.identity(), 3)
     tx = gradtx.parallel(gradtx.identity(), merge=lambda u: u[:1])

@@ -1,5 +1,6 @@
 """Sharpness-aware minimization: against NumPy, Optax and a published package."""
 
+import functools
 import json
 import pathlib
 import sys
@@ -158,6 +159,9 @@ def test_arguments_out_of_their_range_are_refused():
         gradtx.sam(sgd(), sgd(), batch_axis_name=3)
     with pytest.raises(ValueError, match=r"looksam.*rho"):
         looksam(sgd(), rho=-1.0)
+    for recipe in (asam, looksam, functools.partial(wsam, learning_rate=0.1)):
+        with pytest.raises(TypeError, match=r"sam: optimizer is sgd; .* not called\?"):
+            recipe(gradtx.sgd)
 
 
 def test_the_two_forms_of_sam_are_the_same(x64):

@@ -466,6 +466,23 @@ MISTAKES = [
         TypeError,
         r"expected a real scalar. .*has_aux=True",
     ),
+    ({"fun": lambda x: (x[0], 3)}, TypeError, r"float32\[2\]; .*has_aux=True"),
+    (
+        {"args": (1.0, 2.0)},
+        TypeError,
+        r"fun cannot be called as fun\(params, \*args\), with 2 in args: too many",
+    ),
+    (
+        {"callback": lambda: None},
+        TypeError,
+        r"callback cannot be called as callback\(progress\)",
+    ),
+    (
+        {"projection": lambda x: x[:1]},
+        ValueError,
+        r"what projection returned has shape \(1,\)",
+    ),
+    ({"prox": gradtx.l1}, ValueError, "what the proximal map returned is a Reg"),
     ({"fun": lambda x: x[0], "has_aux": True}, TypeError, r"expected \(value, aux\)"),
     ({"params": [jnp.arange(2)]}, TypeError, r"params\[0\] has dtype int32"),
     ({"method": "lbfgz"}, ValueError, "method is 'lbfgz'; did you mean 'lbfgs'"),
@@ -509,6 +526,19 @@ def test_mistakes_are_told(given, kind, said):
     with pytest.raises(kind, match=said) as error:
         minimize(**arguments)
     assert str(error.value).removeprefix("solvers.").startswith("minimize")
+
+
+def test_a_function_is_no_bound():
+    with pytest.raises(TypeError, match="lower must be None, a number, or a tree"):
+        lbfgsb(quadratic, jnp.ones(2))
+
+
+def test_solutions_and_optimality_of_another_kind_are_named():
+    with pytest.raises(TypeError, match=r"best: solutions is .*; expected one"):
+        solvers.best([3.0])
+    solver = solvers.implicit_diff(lambda x, y: x, optimality=lambda x: x)
+    with pytest.raises(TypeError, match=r"optimality\(x, \*args\), with 1 in args"):
+        solver(jnp.ones(2), 1.0)
 
 
 def test_the_room_is_public():

@@ -1,4 +1,4 @@
-"""A user's file, which mypy reads and nothing runs: eleven lines of it are mistakes.
+"""A user's file, which mypy reads and nothing runs: twelve lines of it are mistakes.
 
 Each mistake is marked by what mypy says of it; where mypy says nothing, the mark is an
 error.
@@ -74,3 +74,4 @@ gradtx.adam(1e-3).init()  # type: ignore[call-arg]
 gradtx.sgd(0.1, nesterov="yes")  # type: ignore[arg-type]
 gradtx.transforms.adamw(1e-3)  # type: ignore[attr-defined]
 gradtx.second_moment.rank_on()  # type: ignore[attr-defined]
+0.5 * gradtx.linear_schedule(1.0, 0.0, 10) + "a"  # type: ignore[operator]

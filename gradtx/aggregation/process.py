@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from gradtx.aggregation.averages import PerElementUpdates
 from gradtx.core import (
     GradientTransformation,
     OptState,
@@ -22,7 +23,6 @@ from gradtx.core.wrap import run_if
 from gradtx.trees import PyTree
 from gradtx.trees.search import get
 
-PerElementUpdates = PyTree
 AggregatedUpdates = PyTree
 
 

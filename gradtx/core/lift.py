@@ -46,7 +46,7 @@ from gradtx.core.stages import (
 from gradtx.numerics.shards import Spread, spread, spread_as
 from gradtx.numerics.xla import LARGE, has_more
 from gradtx.trees import Flat, PyTree, flatten, keystr
-from gradtx.trees.boxes import entries
+from gradtx.trees.boxes import entries, in_form
 from gradtx.trees.checks import check_leaves, parameters_beside
 from gradtx.trees.flat import adapted, adapter_of
 from gradtx.trees.select import only, selected
@@ -235,8 +235,10 @@ class OnLeaves:
                 check_spread(self.rule.scope, said, path, g, p)
             if names and self.expected(kind, _type(g), said) != forms_of(slots):
                 made = self._made(kind, _type(g), said)
-                for name, slot in zip(names, slots, strict=True):
-                    check_slot(flat, i, name, slot, getattr(made, name))
+                for name, slot, column in zip(names, slots, held, strict=True):
+                    like = getattr(made, name)
+                    check_slot(flat, i, name, in_form(slot, like), like)
+                    column[i] = in_form(column[i], like)
             p_place = p_places[i] if self.rule.takes_params else None
             operands = (g_places.leaves[i], [column[i] for column in held], p_place)
             inputs, structure = jax.tree.flatten(operands)
@@ -316,9 +318,11 @@ class OnTrees:
                 check_same(f"state.{name}", getattr(state, name), known)
             else:
                 slot = entries(flat, getattr(state, name), "updates", f"state.{name}")
+                own = entries(flat, place, "updates", name)
                 for i in acted:
-                    check_slot(flat, i, name, slot[i], column[i])
-                place = only(flat, entries(flat, place, "updates", name), there)
+                    check_slot(flat, i, name, in_form(slot[i], column[i]), column[i])
+                    own[i] = in_form(own[i], column[i])
+                place = only(flat, own, there)
             held.append(place)
         p_tree = None
         if self.rule.takes_params and params is not None:

@@ -17,7 +17,7 @@ def codec_of(held: Held, leaf: str | None) -> Any:
     p, entry = (x and x.get(leaf or "") for x in (held.params, held.entries))
     for codec in held.codecs:
         if held.role in codec.coding.roles and p is not None:
-            code = jax.eval_shape(_encode(codec, held.role), plain_like(p))
+            code = encoded(codec, held.role, plain_like(p))
             if forms(code) == forms(entry):
                 return codec
     return None
@@ -29,22 +29,30 @@ def plain_like(p: Any) -> jax.ShapeDtypeStruct:
 
 
 def decoded(codec: Any, role: Any, code: Any, like: jax.ShapeDtypeStruct) -> Any:
-    return _called(lambda x: codec.coding.decode(role, x, like), code)
+    return _called(_decode, codec, role, like, code)
 
 
 def encoded(codec: Any, role: Any, x: Any) -> Any:
     """The code of an array, rounded to the nearest."""
-    return _called(_encode(codec, role), x)
+    return _called(_encode, codec, role, x)
 
 
-def _encode(codec: Any, role: Role | None) -> Any:
-    return functools.partial(codec.coding.encode, role, draw=None)
+# Compiled, which needs no memory beside, and once for the arrays of a kind.
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _encode(codec: Any, role: Role, x: Any) -> Any:
+    return codec.coding.encode(role, x, draw=None)
 
 
-def _called(f: Any, x: Any) -> Any:
-    """f, compiled so that it needs no memory beside; of shapes, shapes."""
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _decode(codec: Any, role: Role, like: jax.ShapeDtypeStruct, code: Any) -> Any:
+    return codec.coding.decode(role, code, like)
+
+
+def _called(f: Any, *args: Any) -> Any:
+    """f of an array; of shapes, shapes."""
+    *said, x = args
     shapes = any(isinstance(y, jax.ShapeDtypeStruct) for y in jax.tree.leaves(x))
-    return jax.eval_shape(f, x) if shapes else jax.jit(f)(x)
+    return jax.eval_shape(functools.partial(f, *said), x) if shapes else f(*args)
 
 
 def forms(tree: Any) -> Any:

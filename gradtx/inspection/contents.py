@@ -153,18 +153,26 @@ def contents_of_old(
     """The fields of a state, of these parameters or of those that it shows."""
     init = as_pair(tx, "old_tx").init
     given = params if old_params is None else old_params
-    expected = jax.eval_shape(init, given)
-    if _is_of(expected, state):
+    if _is_for(init, given, state):
         return contents(tx, state, given).held
     shown = _parameters_in(init, state)
-    if shown is not None and _is_of(jax.eval_shape(init, shown), state):
+    if shown is not None and _is_for(init, shown, state):
         return contents(tx, state, shown).held
+    expected = jax.eval_shape(init, given)
     if isinstance(tx, Value) and not _is_of(expected, state, shapes=False):
         try:
             return contents(tx, from_optax_state(tx, given, state), given).held
         except (TypeError, ValueError) as error:
             raise Misfit(f"{error} {OTHERS}", type(error)) from None
     raise Misfit(f"the state is not that of {brief(tx)} for these parameters. {OTHERS}")
+
+
+def _is_for(init: Any, params: PyTree, state: PyTree) -> bool:
+    """Whether a state is of these parameters."""
+    try:
+        return _is_of(jax.eval_shape(init, params), state)
+    except (TypeError, ValueError):  # of a mask, say, that is for others
+        return False
 
 
 def _is_of(made: PyTree, state: PyTree, shapes: bool = True) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradtx.core.roles import Role
 from gradtx.inspection.contents import Contents, Held
-from gradtx.inspection.late import as_old, count_matters
+from gradtx.inspection.late import aged, as_old, count_matters
 from gradtx.inspection.matching import Matching, Source, place_of
 from gradtx.inspection.missing_counts import CLOCKS, is_scheduled
 from gradtx.trees import PyTree
@@ -62,6 +62,8 @@ class Counting:
     ):
         self.matching, self.new, self.sources = matching, new, sources
         self.grads, self.late = grads, functools.cache(self._late)
+        self.aged = functools.cache(aged)
+        self.matters = functools.cache(count_matters)
         self.of, self.so_far = functools.cache(self._of), count
         known = [held.value for held in matching.old if held.is_count]
         if count is None and known:
@@ -116,6 +118,12 @@ class Counting:
             if old.is_count and old.group in origins and not _is_clock(old)
         ]
         if not counts:  # Optax does not count for all
+            if self.so_far is None and self._matters(held):
+                raise Misfit(
+                    f"{held.place} corrects the bias of what goes on beside it, but "
+                    "the old state does not say how many updates there were, or says "
+                    "several: pass count=..."
+                )
             return Counted(self.so_far, "the updates so far", with_moments=True)
         if len({number(old.value) for old in counts}) > 1:
             said = ", ".join(f"{old.place} is {number(old.value)}" for old in counts)
@@ -124,6 +132,12 @@ class Counting:
                 f"{said}. To begin some anew, say fields={{...: None}}."
             )
         return _from(counts[0], with_moments=True)
+
+    def _matters(self, held: Held) -> bool:
+        """Whether a count does, of any leaf that something beside it is for."""
+        leaves = [leaf for other in self._beside(held) for leaf in other.leaves()]
+        ranks = {np.ndim(self.new.by_name[leaf]) for leaf in leaves} or {0}
+        return any(self.matters(held.tx, rank) for rank in ranks)
 
     def _beside(self, held: Held) -> list[Held]:
         """The fields that a count is for."""
@@ -145,7 +159,7 @@ class Counting:
         how = self.of(count)
         rank = 0 if leaf is None else np.ndim(self.new.by_name[leaf])
         on = how.with_moments and number(how.value) != 0
-        return on and count_matters(held.tx, rank)
+        return on and self.matters(held.tx, rank)
 
     def _count_beside(self, held: Held) -> Held | None:
         counts = (h for h in self.new.held if h.is_count and h.group == held.group)
@@ -189,7 +203,8 @@ class Counting:
                 [x if i == at else None for i in range(len(flat.leaves))]
             )
 
-        made = as_old(tx, alone(g), alone(p), count)
+        ages = functools.partial(self.aged, tx, count)
+        made = as_old(tx, alone(g), alone(p), ages)
         return lambda field, role: entries(flat, made(field, role), "", "")[at]
 
 

@@ -11,11 +11,12 @@ from gradtx.core.roles import PARAMETERS, Role
 from gradtx.inspection.contents import Contents, Held, contents
 from gradtx.inspection.matching import Fields
 from gradtx.inspection.migration import Migration
-from gradtx.inspection.move import Move, Options
+from gradtx.inspection.move import Move
+from gradtx.inspection.options import options_of
 from gradtx.trees import PyTree
 from gradtx.trees.boxes import entries
 from gradtx.trees.flat import shape_of
-from gradtx.values import Misfit, brief, naming, wrong_type
+from gradtx.values import Misfit, brief, check_call, naming, wrong_type
 
 # By the keys that tell them: what PyTorch's arrays are called here.
 KINDS: Mapping[str, Mapping[str, tuple[str, str, Role]]] = {
@@ -90,6 +91,14 @@ def from_torch(
         numbers of steps; if `order` does not match the parameters.
     """
     with naming("from_torch"):
+        options = options_of(fields, count, grads)
+        if not (arrange is None or callable(arrange)):
+            raise wrong_type(
+                f"arrange is {brief(arrange)}; expected a function "
+                "arrange(path, array) that returns the array."
+            )
+        if arrange is not None:
+            check_call(arrange, "arrange(path, array)", "", None)
         groups, saved = _opened(state_dict)
         outline = jax.eval_shape(as_pair(tx, "tx").init, params)
         new = contents(tx, outline, params)
@@ -119,8 +128,7 @@ def from_torch(
                 if (velocity := here[leaf].get("momentum_buffer")) is not None:
                     here[leaf]["momentum_buffer"] = -_array(rates[number]) * velocity
         held = [_held(key, kinds[key], here) for key in kinds if key in known]
-        held += _count(here, count)
-        options = Options(fields or {}, grads=grads, count=count)
+        held += _count(here, options.count)
         return Move(held, tx, params, options).made()
 
 

@@ -41,8 +41,23 @@ def count_matters(tx: Any, rank: int) -> bool:
     )
 
 
+def aged(tx: Any, count: int) -> tuple[Any, Any]:
+    """The state of a single number after so many gradients of 1, and that after one."""
+    one = {"x": jnp.ones(())}
+    start = tx.init(one)._replace(count=jnp.int32(0))
+
+    def step(_: Any, state: Any) -> Any:
+        return jax.tree.map(
+            lambda new, old: new.astype(old.dtype), tx.update(one, state, one)[1], state
+        )
+
+    steps = min(count, MANY)
+    late = start._replace(count=jnp.int32(count - steps))
+    return jax.lax.fori_loop(0, steps, step, late), step(0, start)
+
+
 def as_old(
-    tx: Any, grads: PyTree, params: PyTree, count: int
+    tx: Any, grads: PyTree, params: PyTree, ages: Callable[[], tuple[Any, Any]]
 ) -> Callable[[str, Role | None], PyTree]:
     """What fields of a state hold if these gradients came at every update so far.
 
@@ -53,7 +68,7 @@ def as_old(
       tx: the part, whose state is a named tuple with a count.
       grads: the gradients of the leaves that it is asked for; None for others.
       params: the parameters, likewise.
-      count: how many updates there were, > 0.
+      ages: returns what `aged` does, for as many updates as there were.
 
     Returns:
       From the name and the role of a field to its tree.
@@ -61,25 +76,14 @@ def as_old(
     Raises:
       Misfit: from what is returned, if the field has another role.
     """
-    one = {"x": jnp.ones(())}
     try:
         first = tx.update(grads, tx.init(params), params)[1]
-        start = tx.init(one)._replace(count=jnp.int32(0))
+        now, then = ages()
     except Exception as error:
         raise Misfit(
             f"{brief(tx)} is no algorithm of this library that needs a gradient alone, "
             f"so grads do not say what it begins with late: {error}"
         ) from error
-
-    def step(_: Any, state: Any) -> Any:
-        return jax.tree.map(
-            lambda new, old: new.astype(old.dtype), tx.update(one, state, one)[1], state
-        )
-
-    steps = min(count, MANY)
-    late = start._replace(count=jnp.int32(count - steps))
-    now = jax.lax.fori_loop(0, steps, step, late)
-    then = step(0, start)
 
     def of(field: str, role: Role | None) -> PyTree:
         if role not in (Role.MEAN, Role.SQUARE):

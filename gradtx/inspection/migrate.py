@@ -6,7 +6,8 @@ from gradtx.core.pair import as_pair
 from gradtx.inspection.contents import contents_of_old
 from gradtx.inspection.matching import Fields
 from gradtx.inspection.migration import Migration
-from gradtx.inspection.move import Move, Options
+from gradtx.inspection.move import Move
+from gradtx.inspection.options import options_of
 from gradtx.trees import PyTree
 from gradtx.values import Misfit, brief, naming
 
@@ -78,7 +79,7 @@ def migrate(
             raise Misfit(f"grown is {brief(grown)}; expected 'refuse' or 'corner'.")
         if params is None:
             raise Misfit("params is None; expected the parameters to go on with.")
+        options = options_of(fields, count, grads, grown == "corner")
         as_pair(old_tx, "old_tx"), as_pair(new_tx, "new_tx")
         held = contents_of_old(old_tx, state, params, old_params)
-        options = Options(fields or {}, grown == "corner", grads, count)
         return Move(held, new_tx, params, options).made()

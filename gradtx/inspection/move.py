@@ -6,7 +6,7 @@ the arrays are fitted.
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,21 +16,13 @@ from gradtx.core.pair import as_pair
 from gradtx.inspection.coded import codec_of, decoded, encoded, forms, plain_like
 from gradtx.inspection.contents import Held, contents
 from gradtx.inspection.counting import Counting, is_injected, number
-from gradtx.inspection.matching import Fields, Matching, Source, place_of
+from gradtx.inspection.matching import Matching, Source, place_of
 from gradtx.inspection.migration import Migration, Moved
+from gradtx.inspection.options import Options
 from gradtx.numerics.dtypes import is_inexact, is_real
 from gradtx.trees import PyTree
 from gradtx.trees.flat import shape_of
 from gradtx.values import Misfit, Value
-
-
-class Options(NamedTuple):
-    """What the caller of a migration said."""
-
-    fields: Fields
-    corner: bool = False
-    grads: PyTree | None = None
-    count: Any = None
 
 
 class Move:

@@ -29,11 +29,12 @@ def shapes_of(tree: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=1024)
-def basis_shapes(turn: Coordinates, leaf: Matrices | None) -> Any:
+def forms(turn: Coordinates, leaf: Matrices | None) -> tuple[Any, Any]:
+    """What a basis is made of, and a basis, as shapes; None for no matrix."""
     if leaf is None:
-        return None
+        return None, None
     like = jax.ShapeDtypeStruct(leaf.shape, jnp.float32)
-    return shapes_of(jax.eval_shape(lambda x: started(turn, leaf, x)[1], like))
+    return jax.eval_shape(lambda x: started(turn, leaf, x), like)
 
 
 def apart(leaf: Matrices, x: jax.Array) -> list[jax.Array]:

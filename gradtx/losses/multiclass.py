@@ -62,6 +62,11 @@ def _softmax_inputs(
     return dtype, log_probabilities(x, axes, mask), y, axes
 
 
+def _cross_entropy(logits: Any, labels: Any, axis: Axis, where: Any) -> jax.Array:
+    dtype, log_p, y, axes = _softmax_inputs(logits, labels, axis, where)
+    return -jnp.sum(weighted(y, log_p), axes).astype(dtype)
+
+
 @checked
 def softmax_cross_entropy(
     logits: ArrayLike,
@@ -95,8 +100,7 @@ def softmax_cross_entropy(
     References:
       Goodfellow et al., 2016, "Deep learning", section 6.2.2.
     """
-    dtype, log_p, y, axes = _softmax_inputs(logits, labels, axis, where)
-    return -jnp.sum(weighted(y, log_p), axes).astype(dtype)
+    return _cross_entropy(logits, labels, axis, where)
 
 
 @checked
@@ -110,8 +114,7 @@ def safe_softmax_cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Arra
     Returns:
       An array [...].
     """
-    dtype, log_p, y, axes = _softmax_inputs(logits, labels, -1, None)
-    return -jnp.sum(weighted(y, log_p), axes).astype(dtype)
+    return _cross_entropy(logits, labels, -1, None)
 
 
 @checked

@@ -1,6 +1,7 @@
 """Hyperball."""
 
 from gradtx.core import GradientTransformation, chain
+from gradtx.core.pair import as_pair
 from gradtx.transforms.hyperball import keep_norm
 from gradtx.transforms.renorm import renorm
 from gradtx.transforms.scaling import scale_by_schedule
@@ -32,6 +33,7 @@ def hyperball(
     References:
       Wen et al., 2026, arXiv:2606.16899.
     """
+    as_pair(inner, "inner")
     return chain(
         inner,
         renorm("exactly", of_params=True, axes=axes),

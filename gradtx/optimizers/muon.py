@@ -1,17 +1,21 @@
 """Muon and its family: momentum, orthogonalized, and AdamW for what is no matrix."""
 
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any, get_args
+
+import numpy as np
 
 from gradtx.core import GradientTransformation, chain
 from gradtx.matrix import by_axes, dense
 from gradtx.optimizers.adam import adamw
 from gradtx.regularizers import add_decayed_weights
 from gradtx.transforms.momentum import ema
-from gradtx.transforms.polar import scale_by_fan, scale_by_polar
+from gradtx.transforms.polar import Coefficients, scale_by_fan, scale_by_polar
 from gradtx.transforms.scaling import scale_by_schedule
 from gradtx.trees import Mask
 from gradtx.trees.matrix_axes import AxesSelector
 from gradtx.values import (
+    Allowed,
     Decay,
     DType,
     LearningRate,
@@ -24,7 +28,38 @@ from gradtx.values.arguments import one_of
 from gradtx.wrappers import partition
 
 SIMPLE = (3.4445, -4.7750, 2.0315)
+NAMES = {"standard": "simple", "dion": "quintic"}  # Optax's, with ours
 CONVENTIONS = ("optax", "jordan", "torch", "moonlight")
+
+
+def _rows(value: Any) -> Any:
+    """The `coefficients` of `scale_by_polar`."""
+    if isinstance(value, str):
+        return NAMES.get(value, value)
+    if callable(value) or not _is_row(value):
+        return value
+    return "simple" if tuple(value) == SIMPLE else [tuple(value)]
+
+
+def _is_row(value: Any) -> bool:
+    """Whether it is one (a, b, c), for every step."""
+    return isinstance(value, Iterable) and all(np.ndim(x) == 0 for x in value)
+
+
+def _checked_rows(value: Any) -> Any:
+    ALLOWED(_rows(value))
+    return value
+
+
+_, ALLOWED = get_args(Coefficients)
+Rows = Annotated[
+    Any,
+    Allowed(
+        text=f"(a, b, c), {', '.join(map(repr, NAMES))}, {ALLOWED}",
+        check=_checked_rows,
+        name="Rows",
+    ),
+]
 Convention = Annotated[str, one_of(*CONVENTIONS, name="Convention")]
 Preconditioning = Annotated[
     str, one_of("frobenius", "schatten", "spectral", name="Preconditioning")
@@ -33,7 +68,7 @@ Preconditioning = Annotated[
 
 @checked
 def scale_by_muon(
-    ns_coeffs: Any = SIMPLE,
+    ns_coeffs: Rows = SIMPLE,
     ns_steps: Steps = 5,
     beta: Decay = 0.95,
     eps: NonNegative = 1e-8,
@@ -69,11 +104,13 @@ def scale_by_muon(
     References:
       Jordan et al., 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
+    rows = _rows(ns_coeffs)
+    repeated = rows == "simple" if isinstance(rows, str) else _is_row(ns_coeffs)
     return chain(
         ema(beta, convention == "optax", mu_dtype, nesterov=nesterov),
         scale_by_polar(
-            _table(ns_coeffs),
-            None if _is_table(ns_coeffs) else ns_steps,
+            rows,
+            ns_steps if repeated else None,
             preconditioning,
             eps,
             dtype,
@@ -84,25 +121,10 @@ def scale_by_muon(
     )
 
 
-def _is_table(coefficients: Any) -> bool:
-    """Whether there is a row for each step."""
-    if isinstance(coefficients, str):
-        return coefficients not in ("standard", "simple")
-    return callable(coefficients) or hasattr(coefficients[0], "__len__")
-
-
-def _table(coefficients: Any) -> Any:
-    if isinstance(coefficients, str):
-        return {"standard": "simple", "dion": "quintic"}.get(coefficients, coefficients)
-    if callable(coefficients) or hasattr(coefficients[0], "__len__"):
-        return coefficients
-    return "simple" if tuple(coefficients) == SIMPLE else [tuple(coefficients)]
-
-
 @checked
 def muon(
     learning_rate: LearningRate,
-    ns_coeffs: Any = SIMPLE,
+    ns_coeffs: Rows = SIMPLE,
     ns_steps: Steps = 5,
     beta: Decay = 0.95,
     eps: NonNegative = 1e-8,

@@ -1,5 +1,8 @@
 """NorMuon, AdaMuon and Scion: Muon with other pieces before and after."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from gradtx.core import GradientTransformation, chain, identity
 from gradtx.matrix import dense
 from gradtx.optimizers.muon import adamw_at, beside_adamw, scale_by_muon
@@ -12,7 +15,7 @@ from gradtx.transforms.rmsprop import scale_by_rms
 from gradtx.transforms.scaling import scale, scale_by_schedule
 from gradtx.transforms.sign import scale_by_sign
 from gradtx.trees.matrix_axes import AxesSelector
-from gradtx.values import Decay, Hyper, LearningRate, NonNegative, checked
+from gradtx.values import Decay, LearningRate, NonNegative, checked
 
 
 @checked
@@ -42,17 +45,15 @@ def normuon(
     References:
       Li et al., 2025, arXiv:2510.05491.
     """
-    matrix = chain(
+    matrix = (
         scale_by_muon(
             beta=beta, eps=1e-7, weight_dimension_numbers=axes, convention="jordan"
         ),
         normalize_rows(b2, eps, axes),
         scale_by_fan("jordan", axes=axes),
-        add_decayed_weights(weight_decay),
-        scale_by_schedule(learning_rate, flip_sign=True),
     )
-    other = adamw_at(learning_rate, adam_learning_rate)
-    return beside_adamw(matrix, other, axes, "normuon")
+    rates = learning_rate, adam_learning_rate
+    return _stepped("normuon", matrix, weight_decay, rates, axes)
 
 
 @checked
@@ -81,17 +82,31 @@ def adamuon(
     References:
       Si et al., 2025, arXiv:2507.11005.
     """
-    matrix = chain(
+    matrix = (
         ema(beta, debias=False, nesterov=True),
         scale_by_sign(),
         scale_by_polar(axes=axes),
         scale_by_rms(beta, eps, eps_in_sqrt=False),
         renorm("exactly", 0.2, norm="rms", axes=axes),
-        add_decayed_weights(weight_decay),
-        scale_by_schedule(learning_rate, flip_sign=True),
     )
-    other = adamw_at(learning_rate, adam_learning_rate)
-    return beside_adamw(matrix, other, axes, "adamuon")
+    rates = learning_rate, adam_learning_rate
+    return _stepped("adamuon", matrix, weight_decay, rates, axes)
+
+
+def _stepped(
+    name: str,
+    matrix: Sequence[GradientTransformation],
+    weight_decay: Any,
+    rates: tuple[Any, Any],
+    axes: Any,
+) -> GradientTransformation:
+    """Links for matrices, decay and steps behind them, and AdamW for the rest."""
+    steps = chain(
+        *matrix,
+        add_decayed_weights(weight_decay),
+        scale_by_schedule(rates[0], flip_sign=True),
+    )
+    return beside_adamw(steps, adamw_at(*rates), axes, name)
 
 
 @checked
@@ -99,7 +114,7 @@ def scion(
     learning_rate: LearningRate,
     decay: Decay = 0.9,
     norm: Ball = "spectral",
-    radius: Hyper = 50.0,
+    radius: NonNegative = 50.0,
     *,
     constrained: bool = True,
     axes: AxesSelector = dense,
@@ -114,7 +129,7 @@ def scion(
       learning_rate: α >= 0.
       decay: β in [0, 1); the authors' momentum is 1 − β.
       norm: see `lmo`.
-      radius: r.
+      radius: r >= 0.
       constrained: whether W is kept within the ball.
       axes: which axes are rows and columns (see `matrix`).
 

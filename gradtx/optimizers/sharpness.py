@@ -5,9 +5,10 @@ Each needs the gradient as a function: `update(grads, state, params, grad_fn=lam
 params, i: grad(params, batch))`. See `perturbed_gradient`; for plain SAM, see `sam`.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from gradtx.core import GradientTransformation, chain, identity
+from gradtx.core.pair import as_pair
 from gradtx.transforms.deviation import deviation
 from gradtx.transforms.scaling import scale, scale_by_schedule
 from gradtx.transforms.update_norm import (
@@ -34,6 +35,12 @@ Gamma = Annotated[
 EPS = 1e-12  # the authors', beside the norm of a gradient
 
 
+def _with(gradient: GradientTransformation, optimizer: Any) -> GradientTransformation:
+    """An optimizer that is given what is made of a gradient."""
+    as_pair(optimizer, "optimizer")
+    return chain(gradient, optimizer)
+
+
 @checked
 def asam(
     optimizer: GradientTransformation, rho: NonNegative = 0.5, eta: NonNegative = 0.0
@@ -54,7 +61,7 @@ def asam(
       Kwon et al., 2021, arXiv:2102.11600.
     """
     uphill = normalize_in_proportion(rho, eta, EPS)
-    return chain(perturbed_gradient(uphill), optimizer)
+    return _with(perturbed_gradient(uphill), optimizer)
 
 
 @checked
@@ -80,7 +87,7 @@ def gsam(
       Zhuang et al., 2022, arXiv:2203.08065.
     """
     beside = perturbed_gradient(normalize_by_update_norm(rho, EPS))
-    return chain(surrogate_gap(beside, alpha), optimizer)
+    return _with(surrogate_gap(beside, alpha), optimizer)
 
 
 @checked
@@ -113,7 +120,8 @@ def wsam(
     beside = perturbed_gradient(normalize_by_update_norm(rho, EPS))
     sharpness = chain(parallel(beside, scale(-1.0)), scale(weight))
     if learning_rate is None:
-        return chain(parallel(identity(), sharpness), optimizer)
+        return _with(parallel(identity(), sharpness), optimizer)
+    as_pair(optimizer, "optimizer")
     step = scale_by_schedule(learning_rate, flip_sign=True)
     return parallel(optimizer, chain(sharpness, step))
 
@@ -145,7 +153,7 @@ def looksam(
       Liu et al., 2022, arXiv:2203.02714.
     """
     beside = perturbed_gradient(normalize_by_update_norm(rho, EPS))
-    return chain(reuse_sharpness(beside, every, alpha), optimizer)
+    return _with(reuse_sharpness(beside, every, alpha), optimizer)
 
 
 @checked
@@ -174,4 +182,4 @@ def friendly_sam(
       Li et al., 2024, arXiv:2403.12350.
     """
     uphill = chain(deviation(decay, sigma), normalize_by_update_norm(rho, EPS))
-    return chain(perturbed_gradient(uphill), optimizer)
+    return _with(perturbed_gradient(uphill), optimizer)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.numerics import norm_of
 from gradtx.numerics.shards import root_of_number
-from gradtx.projections.whole import Whole, finite, over, times
+from gradtx.projections.whole import Whole, into_ball, over, times
 from gradtx.values import naming
 
 
@@ -46,10 +46,7 @@ def projection_l2_ball(tree: Any, scale: Any = 1) -> Any:
         whole = Whole(tree, complex_too=True)
         radius = whole.scalar("scale", scale, low=0)
         size = jax.lax.stop_gradient(norm_of(whole.parts)).astype(whole.real)
-        # Of a radius of 0, x = 0 is no inner point.
-        inside = (size <= radius) & (radius > 0)
-        pairs = zip(whole.parts, _on_sphere(whole, finite(radius)), strict=True)
-        return whole.tree([jnp.where(inside, x, y) for x, y in pairs])
+        return into_ball(whole, size, radius, _on_sphere)
 
 
 def _on_sphere(whole: Whole, radius: jax.Array) -> list[jax.Array]:

@@ -15,7 +15,7 @@ from gradtx.numerics.shards import Spread, spread, spread_as
 from gradtx.projections.whole import (
     Whole,
     count,
-    finite,
+    into_ball,
     largest_of,
     over,
     sum_of,
@@ -93,10 +93,7 @@ def projection_l1_ball(tree: Any, scale: Any = 1) -> Any:
         whole = Whole(tree, complex_too=True)
         radius = whole.scalar("scale", scale, low=0)
         size = sum_of([jnp.abs(x) for x in whole.parts], whole.real)
-        # Of a radius of 0, x = 0 is no inner point.
-        inside = (size <= radius) & (radius > 0)
-        pairs = zip(whole.parts, _on_sphere(whole, finite(radius)), strict=True)
-        return whole.tree([jnp.where(inside, x, y) for x, y in pairs])
+        return into_ball(whole, size, radius, _on_sphere)
 
 
 def _on_sphere(whole: Whole, radius: jax.Array) -> list[jax.Array]:

@@ -4,7 +4,7 @@ Integers become floating-point numbers, half precision is computed with in float
 what comes back has the dtypes of the leaves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -70,6 +70,19 @@ class Whole:
         """`largest_size`, to divide by: 1 where that is 0 or not finite."""
         most = self.largest_size()
         return jnp.where((most > 0) & jnp.isfinite(most), most, jnp.ones_like(most))
+
+
+def into_ball(
+    whole: Whole,
+    size: jax.Array,
+    radius: jax.Array,
+    on_sphere: Callable[[Whole, jax.Array], Sequence[jax.Array]],
+) -> PyTree:
+    """The tree, if its size is at most the radius, or else what is on the sphere."""
+    # Of a radius of 0, x = 0 is no inner point.
+    inside = (size <= radius) & (radius > 0)
+    pairs = zip(whole.parts, on_sphere(whole, finite(radius)), strict=True)
+    return whole.tree([jnp.where(inside, x, y) for x, y in pairs])
 
 
 def number_array(name: str, x: Any, complex_too: bool = False) -> jax.Array:

@@ -26,6 +26,7 @@ from gradtx.values.arguments import is_arraylike, is_function, is_zero, some_of
 
 P = ParamSpec("P")
 StepFunction = Callable[[jax.Array], Any]
+Operand = ArrayLike | StepFunction
 Functions = Annotated[
     Sequence[Callable[[jax.Array], Any]],
     some_of("a list of functions of the step, one or more", is_function, "Functions"),
@@ -69,28 +70,28 @@ class Schedule(Value):
             raise error from None
         return jnp.broadcast_to(value, count.shape)
 
-    def __mul__(self, other: Any) -> "Schedule":
+    def __mul__(self, other: Operand) -> "Schedule":
         return _combined(multiply_schedules, self, other)
 
-    def __rmul__(self, other: Any) -> "Schedule":
+    def __rmul__(self, other: Operand) -> "Schedule":
         return _combined(multiply_schedules, other, self)
 
-    def __truediv__(self, other: Any) -> "Schedule":
+    def __truediv__(self, other: ArrayLike) -> "Schedule":
         return NotImplemented if callable(other) else self * (1 / other)
 
-    def __add__(self, other: Any) -> "Schedule":
+    def __add__(self, other: Operand) -> "Schedule":
         return _combined(add_schedules, self, other)
 
-    def __radd__(self, other: Any) -> "Schedule":
+    def __radd__(self, other: Operand) -> "Schedule":
         return _combined(add_schedules, other, self)
 
     def __neg__(self) -> "Schedule":
         return -1.0 * self
 
-    def __sub__(self, other: Any) -> "Schedule":
+    def __sub__(self, other: Operand) -> "Schedule":
         return _combined(add_schedules, self, _negative(other))
 
-    def __rsub__(self, other: Any) -> "Schedule":
+    def __rsub__(self, other: Operand) -> "Schedule":
         return _combined(add_schedules, other, -self)
 
     def __getitem__(self, steps: slice) -> "Schedule":

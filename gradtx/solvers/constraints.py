@@ -1,5 +1,6 @@
 """Where the parameters may be: bounds, as trees of arrays."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.trees import PyTree, flatten
-from gradtx.trees.flat import is_array, keystr
+from gradtx.trees.flat import is_array, keystr, map_matched
 from gradtx.values import Misfit, brief, wrong_type
 
 Box = tuple[PyTree, PyTree]  # the least and the greatest parameters
@@ -69,6 +70,12 @@ def like_params(name: str, bound: Any, default: float, params: PyTree) -> PyTree
             )
         made.append(jnp.broadcast_to(x, p.shape))
     return jax.tree.unflatten(jax.tree.structure(params), made)
+
+
+def led_back(name: str, f: Callable[..., PyTree], x: PyTree, *args: Any) -> PyTree:
+    """Where a function of this name leads, which has to be like where it began."""
+    names = "params", f"what {name} returned"
+    return map_matched(lambda _, y: y, names, x, f(x, *args))
 
 
 def _with_paths(tree: PyTree) -> list[tuple[Any, Any]]:

@@ -12,20 +12,13 @@ from gradtx.core import Pair
 from gradtx.numerics import wide_dtype
 from gradtx.numerics.products import product
 from gradtx.solvers.linear_solver import AsLinearSolver, LinearSolver
-from gradtx.solvers.loop import Criterion, Problem
+from gradtx.solvers.loop import Problem
 from gradtx.solvers.objective import Norm
 from gradtx.solvers.result import Solution, SolverState
-from gradtx.solvers.run import Setup, run
+from gradtx.solvers.run import Setup, run_by_gradient
 from gradtx.trees import PyTree
 from gradtx.trees.flat import map_matched
-from gradtx.values import (
-    Function,
-    NonNegativeConstant,
-    Steps,
-    StepsOrZero,
-    checked,
-    naming,
-)
+from gradtx.values import Function, NonNegativeConstant, Steps, StepsOrZero, checked
 
 Map = Callable[[PyTree], PyTree]
 
@@ -77,20 +70,20 @@ def fixed_point(
       doi:10.1137/10078356X; Zhang et al., 2020, doi:10.1137/18M1232772 (safeguards).
     """
     make = functools.partial(_fixed_point, fun, memory_size, ridge)
-    with naming("fixed_point"):
-        return run(
-            make,
-            params,
-            args,
-            criterion=Criterion(norm=norm),
-            tol=tol,
-            rtol=rtol,
-            max_steps=max_steps,
-            told=[callback] if callback else [],
-            history=history,
-            state=state,
-            linear_solver=linear_solver,
-        )
+    return run_by_gradient(
+        "fixed_point",
+        make,
+        params,
+        args,
+        norm=norm,
+        tol=tol,
+        rtol=rtol,
+        max_steps=max_steps,
+        callback=callback,
+        history=history,
+        state=state,
+        linear_solver=linear_solver,
+    )
 
 
 @checked
@@ -135,20 +128,20 @@ def root(
       Knoll and Keyes, 2004, doi:10.1016/j.jcp.2003.08.010.
     """
     make = functools.partial(_root, fun, linear_solver, max_linesearch_steps)
-    with naming("root"):
-        return run(
-            make,
-            params,
-            args,
-            criterion=Criterion(norm=norm),
-            tol=tol,
-            rtol=rtol,
-            max_steps=max_steps,
-            told=[callback] if callback else [],
-            history=history,
-            state=state,
-            linear_solver=linear_solver,
-        )
+    return run_by_gradient(
+        "root",
+        make,
+        params,
+        args,
+        norm=norm,
+        tol=tol,
+        rtol=rtol,
+        max_steps=max_steps,
+        callback=callback,
+        history=history,
+        state=state,
+        linear_solver=linear_solver,
+    )
 
 
 def _problem(residual: Map) -> Problem:

@@ -12,10 +12,19 @@ from gradtx import tree
 from gradtx.numerics.dtypes import is_inexact
 from gradtx.solvers.linear_solver import AsLinearSolver, LinearSolver
 from gradtx.solvers.loop import Problem
+from gradtx.solvers.objective import is_pair
 from gradtx.solvers.result import Solution
 from gradtx.trees import PyTree, keystr
 from gradtx.trees.flat import leaves_with_path, map_matched
-from gradtx.values import Function, Misfit, brief, checked, naming, wrong_type
+from gradtx.values import (
+    Function,
+    Misfit,
+    brief,
+    check_call,
+    checked,
+    naming,
+    wrong_type,
+)
 
 OfPoint = Callable[[PyTree], Any]
 
@@ -174,13 +183,21 @@ def implicit_diff(
     if (optimality is None) == (fixed_point is None):
         raise Misfit("expected one of optimality and fixed_point.")
 
+    holds: tuple[str, Any] = ("optimality", optimality)
+    if optimality is None:
+        holds = ("fixed_point", fixed_point)
+
     @functools.wraps(solver)
     def solving(init: PyTree, *args: Any) -> Any:
+        with naming("implicit_diff"):
+            call = f"{holds[0]}(x, *args), with {len(args)} in args"
+            check_call(holds[1], call, init, *args)
+
         def solve() -> tuple[PyTree, None, Any]:
             out = solver(init, *args)
             if not has_aux:
                 return out, None, None
-            if not (isinstance(out, tuple) and len(out) == 2):
+            if not is_pair(out):
                 text = f"solver returned {brief(out)}; expected (solution, aux)."
                 raise wrong_type(text)
             return out[0], None, out[1]

@@ -1,7 +1,7 @@
 """L-BFGS-B: limited-memory BFGS between bounds."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,23 @@ from gradtx.solvers.quasi_newton import (
     vector_of,
 )
 from gradtx.trees import PyTree
-from gradtx.values import Steps, wrong_type
+from gradtx.values import Allowed, Steps, wrong_type
 
+
+def _is_bound(value: Any) -> Any:
+    if any(map(callable, jax.tree.leaves(value))):  # as lbfgsb(fun, params)
+        raise TypeError
+    return value
+
+
+Bound = Annotated[
+    Any,
+    Allowed(
+        text="None, a number, or a tree of numbers, arrays and None",
+        check=_is_bound,
+        name="Bound",
+    ),
+]
 FARTHEST = 1e10  # of a line search, in steps
 
 
@@ -36,8 +51,8 @@ class ScaleByLBFGSBState(NamedTuple):
 
 @transformation
 def lbfgsb(
-    lower: Any = None,
-    upper: Any = None,
+    lower: Bound = None,
+    upper: Bound = None,
     *,
     memory_size: Steps = 10,
     max_linesearch_steps: Steps = 20,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx import tree
 from gradtx.numerics import wide_dtype
-from gradtx.solvers.constraints import Box, clipped
+from gradtx.solvers.constraints import Box, clipped, led_back
 from gradtx.solvers.loop import Problem, as_it_is
 from gradtx.trees import PyTree
 from gradtx.values import brief, one_of, wrong_type
@@ -26,27 +26,30 @@ def checked_fun(
 
     def value_and_aux(params: PyTree) -> tuple[jax.Array, Any]:
         out, aux = fun(params, *args), None
+        hint = ""
+        if is_pair(out) and not has_aux:
+            hint = " For (value, aux), say has_aux=True."
         if has_aux:
-            if not _is_pair(out):
+            if not is_pair(out):
                 raise wrong_type(f"fun returned {brief(out)}; expected (value, aux).")
             out, aux = out
         try:
             value = jnp.asarray(out)
         except (TypeError, ValueError):
-            hint = " For (value, aux), say has_aux=True." if _is_pair(out) else ""
             raise wrong_type(
                 f"fun returned {brief(out)}; expected a real scalar.{hint}"
             ) from None
         if value.shape or not jnp.issubdtype(value.dtype, jnp.floating):
             raise wrong_type(
                 f"fun returned {value.dtype}{[*value.shape]}; expected a real scalar."
+                f"{hint}"
             )
         return value.astype(wide_dtype(value.dtype)), aux
 
     return value_and_aux
 
 
-def _is_pair(out: Any) -> bool:
+def is_pair(out: Any) -> bool:
     return isinstance(out, tuple) and len(out) == 2
 
 
@@ -65,7 +68,7 @@ def problem_of(
     if box is not None:
         settle = functools.partial(clipped, box=box)
     elif projection is not None:
-        settle = projection
+        settle = functools.partial(led_back, "projection", projection)
     if settle is as_it_is:
         return Problem(evaluate, value_fn)
 

@@ -11,11 +11,11 @@ from gradtx import tree
 from gradtx.core import Pair
 from gradtx.numerics import wide_dtype
 from gradtx.regularizers import Regularizer
+from gradtx.solvers.constraints import led_back
 from gradtx.solvers.linear_solver import AsLinearSolver
-from gradtx.solvers.loop import Criterion
 from gradtx.solvers.objective import Norm, checked_fun, problem_of
 from gradtx.solvers.result import Solution, SolverState
-from gradtx.solvers.run import Setup, run
+from gradtx.solvers.run import Setup, run_by_gradient
 from gradtx.trees import PyTree
 from gradtx.values import (
     Function,
@@ -23,7 +23,6 @@ from gradtx.values import (
     PositiveConstant,
     StepsOrZero,
     checked,
-    naming,
 )
 
 Prox = Callable[[PyTree, Any], PyTree]
@@ -83,20 +82,20 @@ def proximal_gradient(
     make = functools.partial(
         setup_of, fun, regularizer, learning_rate, acceleration, has_aux
     )
-    with naming("proximal_gradient"):
-        return run(
-            make,
-            params,
-            args,
-            criterion=Criterion(norm=norm),
-            tol=tol,
-            rtol=rtol,
-            max_steps=max_steps,
-            told=[callback] if callback else [],
-            history=history,
-            state=state,
-            linear_solver=linear_solver,
-        )
+    return run_by_gradient(
+        "proximal_gradient",
+        make,
+        params,
+        args,
+        norm=norm,
+        tol=tol,
+        rtol=rtol,
+        max_steps=max_steps,
+        callback=callback,
+        history=history,
+        state=state,
+        linear_solver=linear_solver,
+    )
 
 
 @checked
@@ -138,24 +137,24 @@ def projected_gradient(
     """
     prox = functools.partial(as_prox, projection)
     make = functools.partial(setup_of, fun, prox, learning_rate, acceleration, has_aux)
-    with naming("projected_gradient"):
-        return run(
-            make,
-            params,
-            args,
-            criterion=Criterion(norm=norm),
-            tol=tol,
-            rtol=rtol,
-            max_steps=max_steps,
-            told=[callback] if callback else [],
-            history=history,
-            state=state,
-            linear_solver=linear_solver,
-        )
+    return run_by_gradient(
+        "projected_gradient",
+        make,
+        params,
+        args,
+        norm=norm,
+        tol=tol,
+        rtol=rtol,
+        max_steps=max_steps,
+        callback=callback,
+        history=history,
+        state=state,
+        linear_solver=linear_solver,
+    )
 
 
 def as_prox(projection: Callable[[PyTree], PyTree], x: PyTree, step: Any) -> PyTree:
-    return projection(x)
+    return led_back("projection", projection, x)
 
 
 def setup_of(
@@ -168,7 +167,8 @@ def setup_of(
 ) -> Setup:
     value_and_aux = checked_fun(fun, args, has_aux)
     known = isinstance(regularizer, Regularizer)
-    prox = regularizer.prox if known else regularizer
+    given = regularizer.prox if known else regularizer
+    prox = functools.partial(led_back, "the proximal map", given)
 
     def f(params: PyTree) -> jax.Array:
         return value_and_aux(params)[0]

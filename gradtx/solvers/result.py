@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.trees import PyTree
+from gradtx.values import brief
 
 
 class Reason(enum.IntEnum):
@@ -117,6 +118,10 @@ def best(solutions: Solution) -> Solution:
     Raises:
       ValueError: if it is no batch with one axis.
     """
+    if not isinstance(solutions, Solution):
+        raise TypeError(
+            f"best: solutions is {brief(solutions)}; expected one Solution, of a batch."
+        )
     if jnp.ndim(solutions.value) != 1:
         raise ValueError(
             f"best: the values have shape {jnp.shape(solutions.value)}; expected those "

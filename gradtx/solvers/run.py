@@ -16,7 +16,7 @@ from gradtx.solvers.loop import Criterion, Problem, solved, started
 from gradtx.solvers.result import Progress, Solution, SolverState
 from gradtx.trees import PyTree
 from gradtx.trees.checks import check_leaves
-from gradtx.values import Misfit, brief, is_number, wrong_type
+from gradtx.values import Misfit, brief, check_call, is_number, naming, wrong_type
 
 
 class Setup(NamedTuple):
@@ -29,8 +29,26 @@ class Setup(NamedTuple):
     aux: Callable[[PyTree], Any] | None = None
 
 
+def run_by_gradient(
+    name: str,
+    make: functools.partial[Setup],
+    params: PyTree,
+    args: Any,
+    *,
+    norm: str,
+    callback: Callable[[Progress], Any] | None,
+    **options: Any,
+) -> Solution:
+    """The solution by the criterion "gradient", of a solver of this name."""
+    told = [callback] if callback else []
+    with naming(name):
+        return run(
+            make, params, args, criterion=Criterion(norm=norm), told=told, **options
+        )
+
+
 def run(
-    make: Callable[..., Setup],
+    make: functools.partial[Setup],
     params: PyTree,
     args: Any,
     *,
@@ -47,8 +65,8 @@ def run(
     """The solution of the problem that `make` makes of `args`.
 
     Args:
-      make: a `functools.partial` of a function at the top of a module. Equal ones share
-        a trace.
+      make: a `functools.partial` of a function at the top of a module, with `fun` as
+        the first argument. Equal ones share a trace.
       params: where to begin.
       args: a tuple, or the only argument.
       criterion, tol, rtol, max_steps, patience: as of `solved`.
@@ -56,6 +74,10 @@ def run(
       history, state, linear_solver: as of `minimize`.
     """
     args = args if type(args) is tuple else (args,)
+    with_args = f"fun(params, *args), with {len(args)} in args"
+    check_call(make.args[0], with_args, params, *args)
+    for function in told:
+        check_call(function, "callback(progress)", None)
     if state is not None and not isinstance(state, SolverState):
         raise wrong_type(
             f"state is {brief(state)}; expected that of a Solution, as in "

@@ -147,7 +147,7 @@ Factor = Annotated[
     Any,
     Allowed(
         text=f"{', '.join(map(repr, FACTORS))}, or a function of fan-out and fan-in",
-        check=lambda value: value if callable(value) else FACTORS[value] and value,
+        check=lambda value: value if callable(value) else one_of(*FACTORS)(value),
         name="Factor",
     ),
 ]

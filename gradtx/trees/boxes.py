@@ -61,6 +61,25 @@ def entries(flat: Flat, slot: PyTree, this_name: str, name: str) -> list[Any]:
         return flatten(unboxed(flat.tree)).match(unboxed(slot), this_name, name)
 
 
+def in_form(x: PyTree, like: PyTree) -> PyTree:
+    """A tree in the containers of another, where it holds the same by name: a host may
+    have exchanged them for its own, as an optimizer of Flax NNX does with tuples."""
+    structure: Any = jax.tree.structure(like)
+    if jax.tree.structure(x) == structure:
+        return x
+    found, expected = _by_name(x), _by_name(like)
+    if found.keys() != expected.keys():
+        return x
+    return structure.unflatten([found[name] for name in expected])
+
+
+def _by_name(tree: PyTree) -> dict[str, Any]:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): x
+        for path, x in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
 def refitted(
     slot: PyTree, params: PyTree, axes: Callable[[Shape], Any] | None
 ) -> PyTree:

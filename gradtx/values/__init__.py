@@ -20,6 +20,7 @@ from gradtx.values.arguments import (
 )
 from gradtx.values.errors import (
     Misfit as Misfit,
+    check_call as check_call,
     naming as naming,
     wrong_type as wrong_type,
 )

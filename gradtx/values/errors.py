@@ -4,7 +4,10 @@ What checks a value raises `Misfit`, without a name. The function that a user ca
 catches it by `naming`, once, and its name stands in front of the message.
 """
 
+import inspect
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 LONGEST = 2000  # characters of a message: what fits on one screen
 
@@ -89,3 +92,24 @@ def shortened(text: str, longest: int = LONGEST) -> str:
 def wrong_type(text: str) -> Misfit:
     """A `Misfit` that users see as a TypeError."""
     return Misfit(text, TypeError)
+
+
+def check_call(
+    function: Callable[..., Any], call: str, *args: Any, hint: str = "", **words: Any
+) -> None:
+    """Refuse a function that cannot be called so, as far as its signature says.
+
+    Args:
+      function: what a user gave.
+      call: how it will be called, as "grad_fn(params, i)"; it begins with its name.
+      *args, **words: with which arguments.
+      hint: what may be given instead, a sentence.
+    """
+    try:
+        inspect.signature(function).bind(*args, **words)
+    except TypeError as error:
+        name = call.partition("(")[0]
+        text = f"{name} cannot be called as {call}: {error}. {hint}"
+        raise wrong_type(text.rstrip()) from None
+    except ValueError:  # of a builtin, which does not say what it takes
+        pass

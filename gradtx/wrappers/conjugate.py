@@ -28,7 +28,7 @@ from gradtx.layout.views import AView
 from gradtx.matrix import dense
 from gradtx.numerics import safe_increment
 from gradtx.trees import Flat, PyTree, keystr
-from gradtx.trees.boxes import entries
+from gradtx.trees.boxes import entries, in_form
 from gradtx.trees.checks import check_leaves, gradients_beside, parameters_beside
 from gradtx.trees.flat import refuse_arranged
 from gradtx.trees.matrix_axes import AxesSelector, matrix_axes
@@ -144,11 +144,18 @@ def conjugate(
         raw = gradients_beside(flat, grad) if is_heard and grad is not None else []
         leaves, at = leaves_of(flat), None
         ps, _ = parameters_beside(flat, params, params)
-        factors = entries(flat, state.factors, "updates", "state.factors")
-        bases = entries(flat, state.bases, "updates", "state.bases")
+        given = [
+            entries(flat, state.factors, "updates", "state.factors"),
+            entries(flat, state.bases, "updates", "state.bases"),
+        ]
+        forms = [turned.forms(turn, leaf) for leaf in leaves]
+        factors, bases = (
+            [in_form(x, form[k]) for x, form in zip(xs, forms, strict=True)]
+            for k, xs in enumerate(given)
+        )
         acted = [i for i, leaf in enumerate(leaves) if leaf is not None]
         for i, g in enumerate(flat.leaves):
-            known = turned.basis_shapes(turn, leaves[i])
+            known = turned.shapes_of(forms[i][1])
             if g is not None and known != turned.shapes_of(bases[i]):
                 raise Misfit(
                     f"updates{keystr(flat.paths[i])} has shape {g.shape}, which is not "
@@ -216,8 +223,8 @@ def conjugate(
             inner_state = refresh()
         return out, ConjugateState(
             safe_increment(state.count),
-            flat.unflatten(factors),
-            flat.unflatten(bases),
+            flat.unflatten([*map(in_form, factors, given[0])]),
+            flat.unflatten([*map(in_form, bases, given[1])]),
             inner_state,
         )
 

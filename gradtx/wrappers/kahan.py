@@ -17,13 +17,12 @@ from gradtx.core import (
     inner_pair,
     transformation,
 )
-from gradtx.core.precision import all_wide_enough, given, out_dtype
+from gradtx.core.precision import all_wide_enough
 from gradtx.core.roles import is_slot
-from gradtx.numerics import as_array, wide_dtype, widen
+from gradtx.numerics import wide_dtype, widen
 from gradtx.numerics.dtypes import in_dtype
-from gradtx.trees import Leaf
-from gradtx.trees.boxes import entries
 from gradtx.trees.checks import check_leaves
+from gradtx.wrappers.beside import with_each
 
 
 class KahanState(NamedTuple):
@@ -65,21 +64,10 @@ def kahan(inner: GradientTransformation) -> Pair:
     ) -> tuple[Updates, KahanState]:
         wide = all_wide_enough(updates)
         out, inner_state = pair.update(wide, state.inner_state, params, **extra)
-        flat, ps = given(updates, params)
-        us = flat.match(out, "updates", "the transformed updates")
-        lost = entries(flat, state.lost, "updates", "state.lost")
-        news: list[Leaf] = []
-        for i, (g, p, u) in enumerate(zip(flat.leaves, ps, us, strict=True)):
-            if g is None or u is None:
-                news.append(u)
-                continue
-            flat.check_shape(i, u, p, "the transformed updates", "params")
-            flat.check_shape(i, lost[i], p, "state.lost", "params")
-            new, lost[i] = _compensated(u, as_array(p), lost[i], out_dtype(g, p))
-            news.append(new)
-        structure: Any = jax.tree.structure(state.lost)
-        kept = structure.unflatten(x for x in lost if x is not None)
-        return flat.unflatten(news), KahanState(kept, inner_state)
+        news, lost = with_each(
+            _compensated, updates, out, params, state.lost, "state.lost"
+        )
+        return news, KahanState(lost, inner_state)
 
     return around_one(KahanState, init, update, inner, pair)
 

@@ -15,12 +15,13 @@ from gradtx.core import (
     inner_pair,
     transformation,
 )
-from gradtx.core.precision import all_wide_enough, given, out_dtype
+from gradtx.core.precision import all_wide_enough, given
 from gradtx.core.roles import is_slot, point_like
 from gradtx.numerics import as_array, wide_dtype, widen
 from gradtx.numerics.dtypes import in_dtype, is_half
 from gradtx.trees import Leaf, PyTree, flatten
 from gradtx.trees.boxes import entries
+from gradtx.wrappers.beside import with_each
 
 
 class MasterWeightsState(NamedTuple):
@@ -57,32 +58,28 @@ def master_weights(inner: GradientTransformation) -> Pair:
     def update(
         updates: Updates, state: MasterWeightsState, params: Params, **extra: Any
     ) -> tuple[Updates, MasterWeightsState]:
-        flat, ps = given(updates, params)
+        given(updates, params)  # or they are refused as others than the copies
         weights = _merged(params, state.master)
         wide = all_wide_enough(updates)
         out, inner_state = pair.update(wide, state.inner_state, weights, **extra)
-        us = flat.match(out, "updates", "the transformed updates")
-        masters = entries(flat, state.master, "updates", "state.master")
-        news: list[Leaf] = []
-        for i, (g, p, u) in enumerate(zip(flat.leaves, ps, us, strict=True)):
-            if g is None or u is None:
-                news.append(u)
-                continue
-            flat.check_shape(i, u, p, "the transformed updates", "params")
-            dtype, new = out_dtype(g, p), as_array(u)
-            if masters[i] is not None:
-                flat.check_shape(i, masters[i], p, "state.master", "params")
-                masters[i], new = _stepped(masters[i], new, p)
-            news.append(in_dtype(new, dtype))
-        structure: Any = jax.tree.structure(state.master)
-        kept = structure.unflatten(x for x in masters if x is not None)
-        return flat.unflatten(news), MasterWeightsState(kept, inner_state)
+        news, master = with_each(
+            _stepped, updates, out, params, state.master, "state.master", some=True
+        )
+        return news, MasterWeightsState(master, inner_state)
 
     return around_one(MasterWeightsState, init, update, inner, pair)
 
 
+def _stepped(u: Leaf, p: jax.Array, w: Leaf, dtype: Any) -> tuple[jax.Array, Leaf]:
+    """The update of a parameter, and of the copy that it may have."""
+    if w is None:
+        return in_dtype(as_array(u), dtype), None
+    w, u = _moved(w, as_array(u), p)
+    return in_dtype(u, dtype), w
+
+
 @jax.jit
-def _stepped(w: jax.Array, u: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _moved(w: jax.Array, u: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The weights after an update, and from the parameters to these, rounded."""
     real = wide_dtype(w.dtype, u.dtype)
     new = in_dtype(widen(w, real) + widen(u, real), w.dtype)
@@ -93,5 +90,9 @@ def _merged(params: PyTree, master: PyTree) -> PyTree:
     """The parameters with the copies in the place of those that have one."""
     flat = flatten(params)
     copies = entries(flat, master, "params", "state.master")
-    pairs = zip(flat.leaves, copies, strict=True)
-    return flat.unflatten([p if w is None else w for p, w in pairs])
+    for i, (p, w) in enumerate(zip(flat.leaves, copies, strict=True)):
+        if w is None:
+            copies[i] = p
+        elif p is not None:
+            flat.check_shape(i, w, p, "state.master", "params")
+    return flat.unflatten(copies)

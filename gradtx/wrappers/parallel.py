@@ -30,7 +30,7 @@ from gradtx.trees import Flat, flatten
 from gradtx.trees.checks import gradients_beside, parameters_beside
 from gradtx.trees.flat import adapted
 from gradtx.trees.matrix_axes import MatrixAxes, matrix_axes
-from gradtx.values import Function, wrong_type
+from gradtx.values import Function, check_call, wrong_type
 
 
 class ParallelState(NamedTuple):
@@ -67,6 +67,7 @@ def parallel(*args: GradientTransformation, merge: Function = summed) -> Pair:
         raise wrong_type("expected one gradient transformation or more.")
     pairs = [inner_pair(tx, f"part {i}") for i, tx in enumerate(args)]
     rule = _Merge(merge)
+    rule.check(len(pairs))
 
     def init(params: Params) -> ParallelState:
         states = tuple(pair.init(params) for pair in pairs)
@@ -108,6 +109,12 @@ class _Merge:
     def __init__(self, merge: Function):
         self.said = rule_of(merge)
         self.scope = self.said.scope
+
+    def check(self, number: int) -> None:
+        """Refuse a merge that cannot be called with so many updates."""
+        us = ", ".join(f"u{i + 1}" for i in range(number))
+        words: dict[str, Any] = dict.fromkeys(self.said.words)
+        check_call(self.said.function, f"merge({us})", *[None] * number, **words)
 
     def merged(
         self, views: Sequence[Updates], params: Params, grad: Updates, count: Any

@@ -1,6 +1,5 @@
 """The gradient beside the parameters: where a perturbation has taken them."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from gradtx.core.precision import all_wide_enough
 from gradtx.trees import flatten
 from gradtx.trees.checks import gradients_beside
 from gradtx.trees.update import apply_updates
-from gradtx.values import brief, wrong_type
+from gradtx.values import brief, check_call, wrong_type
 
 GradFn = Callable[[Params, int], Updates]
 
@@ -92,15 +91,8 @@ def gradient_at(grad_fn: Any, params: Params, i: int, updates: Updates) -> Updat
             f"grad_fn is {brief(grad_fn)}; expected a function grad_fn(params, i) that "
             "returns the gradient."
         )
-    try:
-        inspect.signature(grad_fn).bind(params, i)
-    except TypeError as error:
-        raise wrong_type(
-            f"grad_fn cannot be called as grad_fn(params, i), with i = {i}: {error}. "
-            "One that has no use for i is lambda params, i: grad(params)."
-        ) from None
-    except ValueError:  # of a builtin, which does not say what it takes
-        pass
+    hint = "One that has no use for i is lambda params, i: grad(params)."
+    check_call(grad_fn, f"grad_fn(params, i), with i = {i}", params, i, hint=hint)
     flat = flatten(updates)
     try:
         found = grad_fn(params, i)

@@ -36,7 +36,7 @@ from gradtx.numerics import safe_increment
 from gradtx.numerics.rounding import noise
 from gradtx.numerics.xla import has_more
 from gradtx.trees import Flat, Mask, PyTree, Shape, flatten, keystr
-from gradtx.trees.boxes import entries, has_boxes, refitted
+from gradtx.trees.boxes import entries, has_boxes, in_form, refitted
 from gradtx.trees.flat import Path, refuse_arranged
 from gradtx.trees.select import selected
 from gradtx.values import Misfit, StepsOrZero
@@ -98,7 +98,7 @@ def with_state(
                 plans.clear()
             plan = _Plan(pair.init, codec, marks, min_size, reference)
             if state is not None:
-                plan.check(state)
+                plan.check(plan.in_form(state))
             plans[types] = plan
         return plan
 
@@ -113,10 +113,11 @@ def with_state(
     ) -> tuple[Updates, EncodedState]:
         reference = updates if params is None else params
         plan = plan_for(reference, state.inner_state)
-        inner_state = plan.decoded(state.inner_state)
+        inner_state = plan.decoded(plan.in_form(state.inner_state))
         out, new = pair.update(updates, inner_state, params, **extra)
         structure: Any = jax.tree.structure(state.inner_state)
         codes = plan.encoded(new, (np.uint32(seed % 2**32), state.count))
+        codes = in_form(codes, state.inner_state)
         codes = structure.unflatten(jax.tree.leaves(codes))  # with the boxes of `init`
         return out, EncodedState(safe_increment(state.count), codes)
 
@@ -154,8 +155,8 @@ class _Plan:
         self.arrays: list[_Array | None] = [None] * len(like)
         paths = jax.tree_util.tree_leaves_with_path(self.structure.unflatten(like))
         for i, role, path in self._encoded_places(flatten(reference), marks):
-            encode = functools.partial(_encode, codec, role, words=None)
-            code = jax.eval_shape(encode, like[i])
+            encode = functools.partial(_encoded, codec, role, words=None)
+            code = jax.eval_shape(encode, like[i])  # traced once for arrays of a kind
             number = np.uint32(zlib.crc32(keystr(paths[i][0]).encode()))
             self.arrays[i] = _Array(
                 role, like[i], number, path, code, jax.tree.structure(code)
@@ -196,6 +197,10 @@ class _Plan:
                 "that nothing can be encoded. Annotate its fields (see gradtx.roles); "
                 "inside of stacked or flatten, with_state can tell."
             )
+
+    def in_form(self, state: PyTree) -> PyTree:
+        """The state inside, in the containers that its codes are made in."""
+        return in_form(state, self._codes())
 
     def check(self, state: PyTree) -> None:
         """Refuse a state that is not for these parameters, or of another codec."""
