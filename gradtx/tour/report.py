@@ -138,7 +138,7 @@ def draw(runs: Sequence[Run], sparse: Sequence[Run], path: Path) -> None:
     if max(map(len, names)) <= SHORT:
         label_lines(loss_axes)
     else:
-        figure.legend(lines, names, loc="outside lower left", ncols=2, frameon=False)
+        figure.legend(lines, names, loc="outside lower left", frameon=False)
     figure.savefig(path)
 
 
@@ -175,8 +175,7 @@ def draw_rates(axes: Axes, runs: Sequence[Run]) -> None:
 
 
 def draw_weights(axes: Axes, runs: Sequence[Run]) -> None:
-    after = f"after {len(runs[0].losses):,} steps"
-    axes.set_title(f"The network's weights {after}, by regularizer")
+    axes.set_title(f"Weights after {len(runs[0].losses):,} steps, by regularizer")
     axes.set(xlabel="weight", ylabel="number of weights", yscale="log")
     limit = max(np.abs(weights(run)).max() for run in runs)
     bins = np.linspace(-limit, limit, 62).tolist()  # 61 bins: zero is amid one
