@@ -40,3 +40,10 @@ def test_a_line_that_leaves_the_axes_or_the_numbers_is_named_at_the_edge():
     names = drawn([1e-9, np.inf])
     assert names["1e-09"].xyann[1] == 0
     assert names["inf"].xyann[1] == 1
+
+
+def test_a_line_of_no_numbers_has_no_name():
+    axes = matplotlib.figure.Figure().subplots()
+    axes.plot([0, 1], [np.nan, np.nan], label="diverged")
+    label_lines(axes)
+    assert not axes.texts

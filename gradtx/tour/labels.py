@@ -24,6 +24,8 @@ def label_lines(axes: Axes, gap: float = 0.06, size: float = 9) -> None:
         if not str(line.get_label()).startswith("_") and shown.size:
             end = x[shown[-1]], y[shown[-1]]
             ends.append((float(np.clip(to_height(end)[1], 0, 1)), end, line))
+    if not ends:
+        return
     ends.sort(key=lambda each: each[0])
     steps = gap * np.arange(len(ends))
     heights = isotonic_regression([end[0] for end in ends] - steps) + steps
