@@ -166,8 +166,8 @@ def draw_rates(axes: Axes, runs: Sequence[Run]) -> None:
         if not rates.any():  # nothing that a logarithmic axis can show
             continue
         hides = any(np.array_equal(rates, below) for below in drawn)
-        style = {"linestyle": "--" if hides else "-", "drawstyle": "steps-post"}
-        axes.plot(steps, rates, **_style(i), **style)
+        line = "--" if hides else "-"
+        axes.step(steps, rates, where="post", linestyle=line, **_style(i))
         drawn.append(rates)
     if drawn:  # a schedule that ends at zero would take the whole axis
         peaks = [rates.max() for rates in drawn]
