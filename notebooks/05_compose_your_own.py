@@ -17,6 +17,7 @@ import optax
 
 import gradtx
 from gradtx.tour import digits
+from gradtx.tour.labels import label_lines
 
 jax.config.update("jax_enable_x64", True)
 plt.style.use("lecture.mplstyle")
@@ -190,7 +191,7 @@ treated = {
     "out b": "SGD",
 }
 colours = {"frozen": BLACK, "SGD": ORANGE, "AdamW": BLUE}
-_, ax = plt.subplots(figsize=(9, 3))
+figure, ax = plt.subplots(figsize=(9, 3.3))
 bars = ax.barh(
     [f"{name}: {treated[name]}" for name in rows],
     list(rows.values()),
@@ -200,6 +201,7 @@ ax.bar_label(bars, fmt="%.3f", padding=4)
 ax.invert_yaxis()
 ax.set(xlabel="root mean square of the change after 200 steps", xlim=(0, 0.35))
 ax.set_title("Each leaf has the optimizer of its label; without a label it is frozen")
+figure.suptitle("How far each leaf has moved under a partition")
 plt.show()
 
 # %% tags=["measured"]
@@ -277,14 +279,15 @@ def sweep(tx):
 
 losses = sweep(gradtx.adam(rates))
 again = sweep(gradtx.adam(rates * 1.1))
-_, ax = plt.subplots()
+figure, ax = plt.subplots()
 for i, (rate, line) in enumerate(zip(rates, losses, strict=True)):
     smooth = np.convolve(line, np.ones(10) / 10, "valid")
     colour = plt.colormaps["cividis"](i / 7)
-    ax.semilogy(np.arange(10, 201), smooth, color=colour, label=f"{rate:.0e}")
-ax.set(xlabel="step", ylabel="cross-entropy (nats a digit)")
+    ax.semilogy(np.arange(10, 201), smooth, color=colour, label=f"α = {rate:.0e}")
+ax.set(xlabel="step", ylabel="cross-entropy (nats a digit)", xlim=(0, 200))
+label_lines(ax)
 ax.set_title("Training loss, the mean over the last 10 steps, at eight learning rates")
-ax.legend(title="α of Adam", loc="upper left", bbox_to_anchor=(1, 1))
+figure.suptitle("Adam on a small network that reads digits, over α")
 plt.show()
 
 # %% tags=["measured"]

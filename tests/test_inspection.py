@@ -431,6 +431,7 @@ def test_schedules_are_drawn():
     np.testing.assert_array_equal(line.get_xdata(), np.arange(30))
     np.testing.assert_allclose(line.get_ydata(), rates(np.arange(30)), rtol=1e-6)
     assert line.get_linewidth() == 3
+    assert line.get_drawstyle() == "steps-post"  # jumps are upright
     assert ax.get_xlabel() == "updates so far"
     assert ax.get_legend() is None
     several = {"cosine": rates, "half": lambda count: 1 / (count + 1), "flat": 0.03}

@@ -15,6 +15,8 @@ from gradtx.values import Steps, checked
 def plot_schedule(schedule: Any, steps: Steps, ax: Any = None, **kwargs: Any) -> Any:
     """Draw a schedule, or several, over the first steps of a run.
 
+    A value holds for its step and then jumps to the next, and is drawn so.
+
     Args:
       schedule: a schedule, a function of the number of updates made so far, or a
         number; or a mapping from labels to such.
@@ -35,7 +37,8 @@ def plot_schedule(schedule: Any, steps: Steps, ax: Any = None, **kwargs: Any) ->
     several = isinstance(schedule, Mapping)
     counts = np.arange(steps)
     for label, one in (schedule if several else {None: schedule}).items():
-        ax.plot(counts, values(one, counts), **{"label": label, **kwargs})
+        style = {"label": label, "drawstyle": "steps-post", **kwargs}
+        ax.plot(counts, values(one, counts), **style)
     ax.set(xlabel="updates so far", ylabel="value")
     if several:
         ax.legend()

@@ -20,12 +20,14 @@ from rich.table import Table
 from rich.text import Text
 
 import gradtx
+from gradtx.tour.labels import label_lines
 from gradtx.tour.train import TARGET, Run, Show
 from gradtx.values import Value
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; without the yellow.
 COLOURS = ["#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"]
 PIPED_WIDTH = 100  # columns, where the output is not a terminal
+SHORT = 26  # letters at most of a name that may stand beside its line
 SMOOTH = 20  # steps at most that a point of the loss curves is the mean of
 
 
@@ -122,7 +124,8 @@ def _finite(x: float) -> float | None:
 def draw(runs: Sequence[Run], sparse: Sequence[Run], path: Path) -> None:
     """Draw the losses, the learning rates and the weights, and save them."""
     panels = 3 if sparse else 2
-    figure = Figure(figsize=(5 * panels, 4.6), dpi=120, layout="constrained")
+    figure = Figure(figsize=(5.4 * panels, 4.6), dpi=150, layout="constrained")
+    figure.suptitle("A small convolutional network learns to read digits")
     loss_axes, rate_axes, *weight_axes = figure.subplots(1, panels)
     draw_losses(loss_axes, runs)
     draw_rates(rate_axes, runs)
@@ -132,7 +135,10 @@ def draw(runs: Sequence[Run], sparse: Sequence[Run], path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     lines, names = loss_axes.get_legend_handles_labels()
-    figure.legend(lines, names, loc="outside lower left", ncols=6, frameon=False)
+    if max(map(len, names)) <= SHORT:
+        label_lines(loss_axes)
+    else:
+        figure.legend(lines, names, loc="outside lower left", frameon=False)
     figure.savefig(path)
 
 
@@ -148,7 +154,7 @@ def draw_losses(axes: Axes, runs: Sequence[Run]) -> None:
 
 
 def draw_rates(axes: Axes, runs: Sequence[Run]) -> None:
-    axes.set_title("Learning rate")
+    axes.set_title("Learning rate of each optimizer, over the steps")
     axes.set(xlabel="step", ylabel="learning rate", yscale="log")
     drawn: list[np.ndarray] = []
     for i, run in enumerate(runs):
@@ -160,7 +166,8 @@ def draw_rates(axes: Axes, runs: Sequence[Run]) -> None:
         if not rates.any():  # nothing that a logarithmic axis can show
             continue
         hides = any(np.array_equal(rates, below) for below in drawn)
-        axes.plot(steps, rates, **_style(i), linestyle="--" if hides else "-")
+        line = "--" if hides else "-"
+        axes.step(steps, rates, where="post", linestyle=line, **_style(i))
         drawn.append(rates)
     if drawn:  # a schedule that ends at zero would take the whole axis
         peaks = [rates.max() for rates in drawn]
@@ -168,7 +175,7 @@ def draw_rates(axes: Axes, runs: Sequence[Run]) -> None:
 
 
 def draw_weights(axes: Axes, runs: Sequence[Run]) -> None:
-    axes.set_title(f"The network's weights after {len(runs[0].losses):,} steps")
+    axes.set_title(f"Weights after {len(runs[0].losses):,} steps, by regularizer")
     axes.set(xlabel="weight", ylabel="number of weights", yscale="log")
     limit = max(np.abs(weights(run)).max() for run in runs)
     bins = np.linspace(-limit, limit, 62).tolist()  # 61 bins: zero is amid one
