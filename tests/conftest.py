@@ -49,6 +49,31 @@ def stable_id(x):
     return re.sub(r" at 0x\w+", "", str(x))
 
 
+# `-m smoke`: these files, which say a little about everything, and of the tests that run
+# over the catalogue those of each 24th row.
+SMOKE = {"core", "laws", "regularizers", "rules", "schedules", "selection", "steps"}
+EACH = 24
+
+
+def is_smoke(path):
+    return path.stem.removeprefix("test_") in SMOKE
+
+
+def pytest_ignore_collect(collection_path, config):
+    """The other files are not even imported, which takes longer than `-m smoke`."""
+    is_test = collection_path.match("test_*.py")
+    if config.option.markexpr == "smoke" and is_test and not is_smoke(collection_path):
+        return True
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """With pytest-xdist, which need not be there, the groups below stay together."""
+    if config.getoption("dist", None) == "no":
+        config.option.dist = "loadgroup"
+
+
 def pytest_collection_modifyitems(items):
     """The tests of a row of the catalogue follow each other, in one process."""
     files, rows = {}, {}
@@ -56,9 +81,11 @@ def pytest_collection_modifyitems(items):
     def place(item):
         file = files.setdefault(item.path, len(files))
         row = item.callspec.params.get("row") if hasattr(item, "callspec") else None
+        number = 0 if row is None else rows.setdefault(row, len(rows) + 1)
+        if is_smoke(item.path) and number % EACH == 0:
+            item.add_marker(pytest.mark.smoke)
         if row is None:
             return file, 0
-        number = rows.setdefault(row, len(rows) + 1)
         item.add_marker(pytest.mark.xdist_group(f"row{number}"))
         return file, number
 
