@@ -53,6 +53,14 @@ NOTHING.write_bytes(
     b"# Sphinx inventory version 2\n# Project: nothing\n# Version: 0\n"
     b"# The remainder of this file is compressed using zlib.\n" + zlib.compress(b"")
 )
+linkcheck_timeout = 15
+linkcheck_retries = 2
+linkcheck_anchors = False  # they are made by scripts on many sites
+linkcheck_report_timeouts_as_broken = False
+linkcheck_ignore = [
+    r"https://doi\.org/.*",  # which sends to publishers that answer browsers alone
+]
+
 intersphinx_timeout = 5
 intersphinx_mapping = {
     "jax": ("https://docs.jax.dev/en/latest/", (None, str(NOTHING))),

@@ -134,7 +134,7 @@ from gradtx.values.arguments import Decay, Hyper, LearningRate, NonNegative
 from gradtx.values.parsing import from_dict, parse, to_dict
 from gradtx.wrappers import *
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     # the algebra

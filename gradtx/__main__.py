@@ -14,6 +14,11 @@ from gradtx.values.parsing import makes_values, public_names
 
 EXTRA = ["matplotlib", "rich", "sklearn"]  # what the demo extra brings
 
+COMMANDS = {
+    "range": "Raise the learning rate while the tour's network learns; suggest one.",
+    "schedule": "Draw schedules, or the learning rates of transformations.",
+}
+
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -22,7 +27,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def arguments() -> Parser:
-    parser = Parser(prog="python -m gradtx", description=__doc__)
+    parser = Parser(
+        prog="python -m gradtx",
+        description=__doc__,
+        epilog="`python -m gradtx range EXPRESSION` tries learning rates, and "
+        "`python -m gradtx schedule EXPRESSION` draws them.",
+    )
     parser.add_argument(
         "optimizers",
         nargs="*",
@@ -30,12 +40,15 @@ def arguments() -> Parser:
         help='what to compare, such as "adamw(1e-3, weight_decay=0.01)" or '
         '"clipped=chain(clip_by_global_norm(1.0), sgd(0.1))"; by default, six',
     )
-    parser.add_argument("--steps", type=whole(1), default=600, help="default: 600")
-    parser.add_argument("--batch-size", type=whole(1), default=64, help="default: 64")
-    parser.add_argument("--seed", type=whole(0), default=0, help="default: 0")
+    parser.add_argument("--steps", type=whole(1), default=500, help="default: 500")
+    add_batch_size(parser)
     parser.add_argument(
-        "--out", default="gradtx-tour", help="folder for tour.png; default: gradtx-tour"
+        "--seed", type=whole(0), default=0, help="the first seed; default: 0"
     )
+    parser.add_argument(
+        "--seeds", type=whole(1, 100), default=3, help="how many, at once; default: 3"
+    )
+    add_out(parser, "tour.png")
     parser.add_argument(
         "--json", action="store_true", help="print the results as JSON, and only those"
     )
@@ -46,6 +59,28 @@ def arguments() -> Parser:
         help="print what an expression may name, and what each is",
     )
     return parser
+
+
+def command_arguments(command: str) -> Parser:
+    what = COMMANDS[command]
+    parser = Parser(prog=f"python -m gradtx {command}", description=what)
+    parser.add_argument("texts", nargs="+", metavar="[NAME=]EXPRESSION")
+    parser.add_argument("--steps", type=whole(2), default=100, help="default: 100")
+    if command == "range":
+        add_batch_size(parser)
+        parser.add_argument("--seed", type=whole(0), default=0, help="default: 0")
+    add_out(parser, f"{command}.png")
+    return parser
+
+
+def add_batch_size(parser: Parser) -> None:
+    parser.add_argument("--batch-size", type=whole(1), default=64, help="default: 64")
+
+
+def add_out(parser: Parser, name: str) -> None:
+    default = "gradtx-tour"
+    words = f"folder for {name}; default: {default}"
+    parser.add_argument("--out", default=default, help=words)
 
 
 def listed() -> str:
@@ -60,11 +95,11 @@ def listed() -> str:
     return "\n".join(lines)
 
 
-def whole(low: int) -> Any:
+def whole(low: int, high: int = 2**31 - 1) -> Any:
     def read(text: str) -> int:
-        if not (text.isdecimal() and low <= int(text) < 2**31):
+        if not (text.isdecimal() and low <= int(text) <= high):
             raise argparse.ArgumentTypeError(
-                f"{text!r} is not a whole number from {low} to {2**31 - 1}"
+                f"{text!r} is not a whole number from {low} to {high}"
             )
         return int(text)
 
@@ -72,12 +107,13 @@ def whole(low: int) -> Any:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = arguments()
-    options = parser.parse_intermixed_args(argv)
-    if options.list:
+    argv = sys.argv[1:] if argv is None else argv
+    command = argv[0] if argv and argv[0] in COMMANDS else ""
+    parser = command_arguments(command) if command else arguments()
+    options = vars(parser.parse_intermixed_args(argv[1:] if command else argv))
+    if options.pop("list", False):
         print(listed())
         return 0
-    del options.list
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         packages = ", ".join(missing).replace("sklearn", "scikit-learn")
@@ -86,12 +122,21 @@ def main(argv: list[str] | None = None) -> int:
 
     from gradtx import tour  # needs the extra
 
+    commands = {
+        "range": tour.commands.range_test,
+        "schedule": tour.commands.draw_schedules,
+    }
     try:
-        plan = tour.plan(**vars(options))
+        made = commands.get(command, tour.plan)(**options)
     except (OSError, TypeError, ValueError) as error:
         parser.error(str(error).partition("\n")[0])  # without the place in the text
+    except KeyboardInterrupt:
+        return 130
+    if command:
+        print(made)
+        return 0
     try:
-        tour.follow(plan)
+        tour.follow(made)
     except KeyboardInterrupt:
         return 130
     return 0

@@ -5,26 +5,29 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import gradtx
 from gradtx.__main__ import main
-from gradtx.tour import expression, told_apart
+from gradtx.tour import commands, expression, report, train
 
 pytestmark = pytest.mark.usefixtures("lenient")
 
-SHORT = ["sgd(0.1)", "decayed=adamw(1e-3, weight_decay=0.01)", "--steps", "7"]
+SHORT = ["sgd(0.1)", "decayed=adamw(1e-3, weight_decay=0.01)"]
+SHORT += ["--steps", "7", "--seeds", "2"]
 
 
 def test_the_tour_as_json(tmp_path, capsys):
     diverging = "diverging=sgd(1e30)"
     assert main([*SHORT, diverging, "--json", "--out", str(tmp_path / "new")]) == 0
     results = json.loads(capsys.readouterr().out)
-    assert [row["loss"] is None for row in results["optimizers"]] == [
-        False,
-        False,
-        True,
-    ]
+    assert results["seeds"] == [0, 1]
+    losses = [row["loss"] for row in results["optimizers"]]
+    assert np.shape(losses) == (3, 2)
+    assert losses[2] == [None, None]
+    assert None not in losses[0] + losses[1]
+    assert losses[0][0] != losses[0][1]
     text = json.dumps(results)
     assert repr(gradtx.adamw(1e-3, weight_decay=0.01)) in text
     assert "decayed" in text
@@ -48,41 +51,33 @@ def test_the_tour_as_a_user_runs_it(tmp_path):
     )
     assert repr(gradtx.sgd(0.1)) in done.stdout
     assert "held out" in done.stdout
+    assert "seeds 0 to 1" in done.stdout
+    assert " ? " in done.stdout  # for ±, which ASCII has not
     assert "\x1b" not in done.stdout  # piped, it prints no control characters
     assert (tmp_path / "tour.png").exists()
 
 
-def test_a_seed_repeats_a_run(tmp_path, capsys):
-    losses = []
-    for seed in ("0", "0", "1"):
-        main(
-            [
-                "sgd(0.1)",
-                "--steps",
-                "5",
-                "--seed",
-                seed,
-                "--json",
-                "--out",
-                str(tmp_path),
-            ]
-        )
-        results = json.loads(capsys.readouterr().out)
-        losses.append(find(results, "final_loss") or find(results, "loss"))
-    assert losses[0] == losses[1] != losses[2]
+def test_a_seed_gives_the_same_run_alone_and_beside_others():
+    tx = gradtx.adam(1e-2)
+
+    def losses(*seeds):
+        trials = train.trials(5, 16, seeds)
+        return train.train("adam", tx, trials, lambda *_: None).losses
+
+    both = losses(3, 4)
+    np.testing.assert_allclose(losses(4), both[:, 1:], rtol=1e-4)
+    assert not np.isclose(both[:, 0], both[:, 1]).any()
 
 
-def find(results, key):
-    """The first value under a key, at any depth."""
-    if isinstance(results, dict):
-        if key in results:
-            return results[key]
-        results = list(results.values())
-    if isinstance(results, list):
-        for item in results:
-            if (found := find(item, key)) is not None:
-                return found
-    return None
+def test_the_seeds_are_counted_and_spread():
+    accuracies = np.array([[0.5, 0.94, 0.1], [0.95, 0.94, 0.96], [0.9, 0.93, 0.99]])
+    run = train.Run("", None, None, np.zeros((25, 3)), accuracies, *[None] * 3)
+    assert run.steps_to_target == [20, None, 20]
+    assert report.steps_to_target(run) == "2 of 3 do"
+    late = run._replace(accuracies=accuracies[[0, 0, 1]])
+    assert late.steps_to_target == [25, None, 25]  # the last chunk is a shorter one
+    assert report.spread([1.0, 2.0, 3.0], ".1f") == "2.0 ± 1.0"
+    assert report.spread([2.0], ".1f") == "2.0"
 
 
 GOOD = {
@@ -148,7 +143,7 @@ def test_names():
 def test_two_of_one_name_are_told_apart():
     texts = ["sgd(0.1)", "sgd(0.2)", "sgd(0.2)", "adam(0.1)"]
     compared = [expression.transformation(text) for text in texts]
-    names = [name for name, _ in told_apart(compared, texts)]
+    names = [name for name, _ in expression.told_apart(compared, texts)]
     assert names == ["sgd(0.1)", "sgd(0.2) 2", "sgd(0.2) 3", "adam"]
 
 
@@ -161,6 +156,61 @@ def test_what_there_is_to_compare(capsys):
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out.strip() == gradtx.__version__
+
+
+def test_a_range_test_suggests_a_rate(tmp_path, capsys):
+    text = "mine=chain(clip_by_global_norm(1.0), adam(1e-3))"
+    assert main(["range", text, "--out", str(tmp_path)]) == 0
+    said, figure = capsys.readouterr().out.splitlines()
+    assert 1e-3 < float(said.removeprefix("mine: begin with ")) < 0.1
+    assert figure == f"Figure: {tmp_path / 'range.png'}"
+    assert (tmp_path / "range.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_schedules_are_drawn(tmp_path, capsys, monkeypatch):
+    drawn = {}
+    plot = commands.plot_schedule
+    monkeypatch.setattr(
+        commands, "plot_schedule", lambda s, n, ax: drawn.update(s) or plot(s, n, ax)
+    )
+    cosine = gradtx.cosine_decay_schedule(0.1, 30)
+    texts = [
+        repr(cosine),
+        f"mine = adamw({cosine})",
+        "constant_schedule(0.1)",
+        "sgd(1)",
+    ]
+    assert main(["schedule", *texts, "--steps", "40", "--out", str(tmp_path)]) == 0
+    assert drawn == {
+        "cosine_decay_schedule": cosine,
+        "mine": cosine,
+        "constant_schedule": gradtx.constant_schedule(0.1),
+        "sgd": 1,
+    }
+    assert capsys.readouterr().out == f"Figure: {tmp_path / 'schedule.png'}\n"
+    assert (tmp_path / "schedule.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["range", "clip(1.0)"], "no argument is called learning_rate"),
+        (["range", "l2(0.1)"], "is not a transformation"),
+        (["range"], "required"),
+        (["schedule", "clip(1.0)"], "has no learning rate"),
+        (["schedule", "sgd(0.1)", "--steps", "1"], "from 2"),
+        (["schedule", "sgd(0.1)", "--seed", "1"], "unrecognized"),
+    ],
+    ids=str,
+)
+def test_wrong_commands_are_refused_in_a_line(argv, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    printed = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert printed.startswith(f"python -m gradtx {argv[0]}: ")
+    assert message in printed
+    assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", BAD)
@@ -180,6 +230,8 @@ def test_wrong_expressions_are_refused_in_a_line(text, capsys, tmp_path):
         ["--steps", "0"],
         ["--steps", "many"],
         ["--seed", "-1"],
+        ["--seeds", "0"],
+        ["--seeds", "101"],
         ["--batch-size", "0"],
         ["--no-such-option"],
         ["--out", "/dev/null/folder"],

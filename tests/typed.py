@@ -1,7 +1,7 @@
-"""A user's file, which mypy reads and nothing runs: twelve lines of it are mistakes.
+"""A user's file, which type checkers read and nothing runs: twelve lines are mistakes.
 
-Each mistake is marked by what mypy says of it; where mypy says nothing, the mark is an
-error.
+Each mistake is marked by what mypy says of it; where mypy or, in `.ci/types`, Pyright
+says nothing, the mark is an error.
 """
 
 from typing import Any, NamedTuple

@@ -15,7 +15,7 @@ from gradtx.losses.inputs import (
     scalar,
     widened,
 )
-from gradtx.numerics.shards import varies_over
+from gradtx.numerics.shards import varies_over, varying
 from gradtx.numerics.softmax import log_softmax
 from gradtx.values import Misfit, Number, checked
 
@@ -177,9 +177,7 @@ def _varying(start: Any, names: tuple[str, ...]) -> Any:
     """What a loop starts with, in the type that it has inside `jax.shard_map`."""
     if not names:
         return start
-    return tuple(
-        jax.lax.pcast(x, tuple({*names} - varies_over(x)), to="varying") for x in start
-    )
+    return tuple(varying(x, names) for x in start)
 
 
 def _ended(blank: jax.Array, emit: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ module then go on over these.
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -61,6 +61,14 @@ def varies_over(x: Any) -> frozenset[str]:
     if hasattr(aval, "vma"):  # as JAX called it up to 0.9
         return frozenset(aval.vma)
     return frozenset(getattr(getattr(aval, "manual_axis_type", None), "varying", ()))
+
+
+def varying(x: jax.Array, names: Iterable[str]) -> jax.Array:
+    """An array in the type that it has where it differs along these mesh axes too."""
+    more = tuple({*names} - varies_over(x))
+    if not hasattr(jax.lax, "pcast"):  # as JAX called it up to 0.7
+        return jax.lax.pvary(x, more)
+    return jax.lax.pcast(x, more, to="varying")
 
 
 def names_within(x: jax.Array, axes: Sequence[int] | None = None) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ from gradtx.values import shown_too
 
 # What Optax has in its `schedules`, and lives on a higher floor here.
 if TYPE_CHECKING:
+    from gradtx.places import schedules as elsewhere
     from gradtx.places.schedules import *  # noqa: F403
 else:
     __getattr__, __dir__ = shown_too(__name__, "gradtx.places.schedules")
@@ -95,3 +96,6 @@ __all__ = [
     "warmup_exponential_decay_schedule",
     "warmup_stable_decay_schedule",
 ]
+
+if TYPE_CHECKING:
+    __all__ += elsewhere.__all__

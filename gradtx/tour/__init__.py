@@ -1,16 +1,15 @@
 """The tour: gradtx's optimizers on real data, side by side."""
 
 import json
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gradtx import parse
-from gradtx.tour import digits, expression, report, runs, train
+from gradtx.tour import commands as commands, expression, report, runs, train
 
-Named = list[tuple[str, Any]]  # names and transformations
+Named = expression.Named
 
 
 class Plan(NamedTuple):
@@ -20,7 +19,7 @@ class Plan(NamedTuple):
     regularizers: Named
     steps: int
     batch_size: int
-    seed: int
+    seeds: range
     figure: Path
     json: bool
 
@@ -30,6 +29,7 @@ def plan(
     steps: int,
     batch_size: int,
     seed: int,
+    seeds: int,
     out: str,
     json: bool,
 ) -> Plan:
@@ -41,61 +41,49 @@ def plan(
     compared = [expression.transformation(text) for text in optimizers or default]
     for _, tx in compared:
         train.try_out(tx)
-    compared = told_apart(compared, optimizers or default)
+    compared = expression.told_apart(compared, optimizers or default)
     sparse = {} if optimizers else runs.regularizers(steps)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=folder).close()
     return Plan(
         compared,
         [(name, parse(text)) for name, text in sparse.items()],
         steps,
         batch_size,
-        seed,
-        folder / "tour.png",
+        range(seed, seed + seeds),
+        report.place(out, "tour.png"),
         json,
     )
-
-
-def told_apart(compared: Named, texts: Sequence[str]) -> Named:
-    """Transformations of one name under what was written, and alike ones numbered."""
-    for called in (list(texts), [f"{x} {i}" for i, x in enumerate(texts, 1)]):
-        names = [name for name, _ in compared]
-        pairs = zip(compared, called, strict=True)
-        compared = [
-            (text if names.count(name) > 1 else name, tx) for (name, tx), text in pairs
-        ]
-    return compared
 
 
 def follow(plan: Plan) -> None:
     """Train with each transformation in turn, and report."""
     began = time.perf_counter()
     out = report.console(quiet=plan.json)
-    split = digits.load()
-    n, held_out = (len(part.labels) for part in split)
-    batches = train.orders(n, plan.batch_size, plan.steps, plan.seed)
+    trials = train.trials(plan.steps, plan.batch_size, plan.seeds)
+    n, held_out = (part.labels.shape[1] for part in (trials.digits, trials.held_out))
     out.print(
         f"{n:,} handwritten digits to learn from, {held_out} held out; "
-        f"{plan.steps:,} steps of {plan.batch_size}; seed {plan.seed}.\n"
+        f"{plan.steps:,} steps of {plan.batch_size}; {report.called(plan.seeds)}.\n"
     )
 
-    def train_each(named: Named) -> list[train.Run]:
+    def train_each(named: Named, trials: train.Trials) -> list[train.Run]:
         done = []
         for name, tx in named:
             with report.progress(out, name, tx, plan.steps) as show:
-                done.append(train.train(name, tx, split, batches, plan.seed, show))
+                done.append(train.train(name, tx, trials, show))
         return done
 
-    compared = train_each(plan.optimizers)
+    compared = train_each(plan.optimizers, trials)
     if plan.regularizers:
-        out.print("\nThe same network under a regularizer:")
-    sparse = train_each(plan.regularizers)
+        out.print("\nThe same network, of the first seed, under a regularizer:")
+    sparse = train_each(plan.regularizers, trials.first())
     report.draw(compared, sparse, plan.figure)
     out.print(report.table(compared))
+    if len(plan.seeds) > 1:
+        out.print(report.SPREAD)
     seconds = time.perf_counter() - began
     out.print(f"Figure: {plan.figure}. All in {seconds:.0f} s.")
     if plan.json:
-        options = {key: getattr(plan, key) for key in ("steps", "batch_size", "seed")}
+        options = {"steps": plan.steps, "batch_size": plan.batch_size}
+        options["seeds"] = [*plan.seeds]
         results = report.as_json(compared, sparse, plan.figure, **options)
         print(json.dumps(results, indent=2))

@@ -18,15 +18,15 @@ class Digits(NamedTuple):
     labels: jax.Array  # (n,)
 
 
-def load() -> tuple[Digits, Digits]:
-    """The digits to train on and the held-out ones. Every run has the same split."""
+def load(seed: int = 0) -> tuple[Digits, Digits]:
+    """The digits to train on and the held-out ones, which the seed draws."""
     digits = load_digits()
     split = train_test_split(
         digits.images[..., None] / 16,
         digits.target,
         test_size=HELD_OUT,
         stratify=digits.target,
-        random_state=0,
+        random_state=seed,
     )
     images, held_images, labels, held_labels = map(jnp.asarray, split)
     return Digits(images, labels), Digits(held_images, held_labels)

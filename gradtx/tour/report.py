@@ -4,6 +4,7 @@ import io
 import math
 import platform
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,14 @@ def console(quiet: bool) -> Console:
     return Console(file=stream, width=width, highlight=False)
 
 
+def place(out: str, name: str) -> Path:
+    """Where the file goes: the folder is made, and tried."""
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
+    return folder / name
+
+
 @contextmanager
 def progress(out: Console, name: str, tx: Any, steps: int) -> Iterator[Show]:
     """Show the chain and a bar with loss and accuracy; if piped, their last values."""
@@ -58,6 +67,30 @@ def progress(out: Console, name: str, tx: Any, steps: int) -> Iterator[Show]:
         out.print(f"  {bar.tasks[0].description}")
 
 
+SPREAD = (
+    "± is the standard deviation over the seeds, each with its own network, order of\n"
+    "the digits and held-out ones. They run at once; the time is of a step of one.\n"
+)
+
+
+def called(seeds: range) -> str:
+    return f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+
+
+def spread(values: Any, form: str) -> str:
+    """The mean of the seeds' values and, of several, their standard deviation."""
+    text = format(np.mean(values), form)
+    return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):{form}}"
+
+
+def steps_to_target(run: Run) -> str:
+    steps = run.steps_to_target
+    reached = [n for n in steps if n is not None]
+    if len(reached) == len(steps):
+        return spread(reached, ".0f")
+    return f"{len(reached)} of {len(steps)} do" if reached else "—"
+
+
 def table(runs: Sequence[Run]) -> Table:
     """A row for each run."""
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -65,7 +98,7 @@ def table(runs: Sequence[Run]) -> Table:
     for heading in (
         f"steps to\n{TARGET:.0%}\nheld out",
         "final\ntraining\nloss",
-        "final\nheld-out\naccuracy",
+        "final\nheld-out\naccuracy, %",
         "time\n(µs a\nstep)",
         "state\n(bytes a\nparameter)",
     ):
@@ -73,9 +106,9 @@ def table(runs: Sequence[Run]) -> Table:
     for run in runs:
         rows.add_row(
             Text(run.name),
-            "—" if run.steps_to_target is None else str(run.steps_to_target),
-            f"{run.loss:.2e}",
-            f"{run.accuracy:.1%}",
+            steps_to_target(run),
+            f"{run.loss.mean():.1e}",
+            spread(100 * run.accuracy, ".1f"),
             f"{1e6 * run.seconds:,.0f}",
             f"{run.state_bytes:.2f}",
         )
@@ -97,8 +130,8 @@ def as_json(
                 "name": run.name,
                 "chain": repr(run.tx),
                 "steps_to_target": run.steps_to_target,
-                "loss": _finite(run.loss),
-                "accuracy": run.accuracy,
+                "loss": [*map(_finite, run.loss.tolist())],
+                "accuracy": run.accuracy.tolist(),
                 "microseconds_per_step": 1e6 * run.seconds,
                 "state_bytes_per_parameter": run.state_bytes,
             }
@@ -109,7 +142,7 @@ def as_json(
                 "name": run.name,
                 "chain": repr(run.tx),
                 "exact_zeros": float(np.mean(weights(run) == 0)),
-                "accuracy": run.accuracy,
+                "accuracy": float(run.accuracy[0]),
             }
             for run in sparse
         ],
@@ -143,14 +176,15 @@ def draw(runs: Sequence[Run], sparse: Sequence[Run], path: Path) -> None:
 
 
 def draw_losses(axes: Axes, runs: Sequence[Run]) -> None:
-    width = min(SMOOTH, max(1, len(runs[0].losses) // 10))
-    mean = f" (mean over the last {width} steps)" if width > 1 else ""
+    steps, seeds = runs[0].losses.shape
+    width = min(SMOOTH, max(1, steps // 10))
+    over = [f"the last {width} steps"] * (width > 1) + [f"{seeds} seeds"] * (seeds > 1)
+    mean = f" (mean over {' and '.join(over)})" if over else ""
     axes.set_title(f"Training loss{mean}")
     axes.set(xlabel="step", ylabel="cross-entropy (nats a digit)", yscale="log")
     for i, run in enumerate(runs):
-        smooth = np.convolve(run.losses, np.ones(width) / width, mode="valid")
-        steps = np.arange(width, len(run.losses) + 1)
-        axes.plot(steps, smooth, label=run.name, **_style(i))
+        smooth = np.convolve(run.losses.mean(1), np.ones(width) / width, mode="valid")
+        axes.plot(np.arange(width, steps + 1), smooth, label=run.name, **_style(i))
 
 
 def draw_rates(axes: Axes, runs: Sequence[Run]) -> None:

@@ -195,6 +195,7 @@ from gradtx.transforms.hutchinson import (
 
 # What Optax has in its `transforms`, and lives on a higher floor here.
 if TYPE_CHECKING:
+    from gradtx.places import transforms as elsewhere
     from gradtx.places.transforms import *  # noqa: F403
 else:
     __getattr__, __dir__ = shown_too(__name__, "gradtx.places.transforms")
@@ -366,3 +367,6 @@ __all__ = [
     "HutchinsonState",
     "hutchinson_estimator_diag_hessian",
 ]
+
+if TYPE_CHECKING:
+    __all__ += elsewhere.__all__
