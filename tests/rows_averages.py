@@ -79,6 +79,25 @@ ROWS = [
         needs_params=True,
     ),
     Row(momentum_sam, {"rho": 0.3}),
+    Row(
+        gradtx.wrappers.msam,
+        {"rho": 0.5, "b1": 0.8},
+        parts=(gradtx.adamw(0.1),),
+        needs_params=True,
+    ),
+    Row(
+        gradtx.wrappers.schedule_free_plus,
+        {
+            "learning_rate": 0.5,
+            "weight_decay": 0.1,
+            "norm_decay": 0.9,
+            "weight_power": 1.0,
+        },
+        {"average_after": 1},
+        parts=(gradtx.scale_by_adam(),),
+        needs_params=True,
+        value=True,
+    ),
     Row(ema_nesterov, {"decay": 0.9}, {"strength": 0.2}),
     Row(gradtx.average_params, {}, {"start": 1}, needs_params=True),
     Row(

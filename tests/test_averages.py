@@ -20,6 +20,7 @@ from gradtx.transforms import (
     primal_average,
     schedule_free_average,
 )
+from gradtx.wrappers import schedule_free_plus as plus
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
 sys.path.insert(0, str(REFERENCE))
@@ -36,8 +37,8 @@ def gradient(w):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def step(tx, g, state, p):
-    u, state = tx.update(g, state, p)
+def step(tx, g, state, p, **extra):
+    u, state = tx.update(g, state, p, **extra)
     p = gradtx.apply_updates(p, u)
     return p, state, gradtx.evaluation_params(tx, state, p)
 
@@ -194,6 +195,15 @@ AS_RECORDED = {
     "adamw_power": free(
         warm(0.05, 20), adam(0.999), weight_lr_power=1.0, weight_power=0.5
     ),
+    "plus": plus(gradtx.scale_by_adam(0.9, 0.95), 0.1),
+    "plus_all": plus(
+        gradtx.scale_by_adam(0.8, 0.99),
+        learning_rate=0.5,
+        b1=lambda t: 1 - 0.1 * 0.35 ** jnp.clip((t.astype(float) - 1) / 60, 0, 1),
+        weight_decay=0.2,
+        average_after=5,
+        weight_power=1.0,
+    ),
 }
 
 
@@ -206,13 +216,16 @@ def test_schedule_free_equals_the_authors_package(name, x64):
     p = {"w": jnp.asarray(problem.start())}
     state, found = tx.init(p), ([], [])
     for i in range(problem.GRADIENT_STEPS):
-        g = {"w": jnp.asarray(problem.gradient(np.asarray(p["w"]), i))}
-        p, state, at = step(tx, g, state, p)
+        w, takes_value = np.asarray(p["w"]), name.startswith("plus")
+        k = i + 8 if takes_value else i
+        g = {"w": jnp.asarray(problem.gradient(w, k))}
+        loss = {"value": problem.value(w, k)} if takes_value else {}
+        p, state, at = step(tx, g, state, p, **loss)
         if i + 1 in problem.RECORDED_STEPS:
             found[0].append(p["w"])
             found[1].append(at["w"])
     for ours, theirs in zip(found, recorded["runs"][name]["points"], strict=True):
-        np.testing.assert_allclose(np.stack(ours), np.array(theirs), 1e-12, 1e-14)
+        np.testing.assert_allclose(np.stack(ours), np.array(theirs), 1e-12, 3e-14)
 
 
 def test_primal_averaging_is_three_sequences(x64):
@@ -430,6 +443,21 @@ def test_momentum_sam_is_ahead_at_its_length(x64):
         at = w - 0.3 * v / np.sqrt(np.sum(v**2))
         close(trained[t], at, 4e-15)
         close(evaluated[t], w, 4e-15)
+
+
+def test_msam_is_ahead_against_the_mean_gradient_and_decays_where_it_is_not(x64):
+    tx = gradtx.wrappers.msam(gradtx.adamw(0.1, b2=0.99, weight_decay=0.1), 0.3)
+    trained, evaluated = points(tx)
+    w, m, v, at = START, 0.0, 0.0, START
+    for t in range(1, STEPS + 1):
+        g = gradient(at)
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g**2
+        root = np.sqrt(v / (1 - 0.99**t)) + 1e-8
+        w = w - 0.1 * (m / (1 - 0.9**t) / root + 0.1 * w)
+        at = w - 0.3 * m / np.sqrt(np.sum(m**2))
+        close(trained[t], at, 4e-15)
+        close(evaluated[t], w, 4e-15)
+    close(points(gradtx.wrappers.msam(BASE, 0.0))[0], points(BASE)[0])
 
 
 # The point to evaluate, wherever what speaks for it is.

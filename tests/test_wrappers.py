@@ -92,6 +92,7 @@ WRAPPERS = {
     "flatten": around(gradtx.flatten),
     "stacked": around(gradtx.stacked),
     "mechanize": around(gradtx.mechanize),
+    "msam": around(gradtx.wrappers.msam),
     "cautious": around(lambda tx: gradtx.cautious(tx, flip_sign=True)),
     "nesterov": around(gradtx.nesterov),
     "parallel": around(lambda tx: gradtx.parallel(tx, gradtx.identity())),

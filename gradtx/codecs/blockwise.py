@@ -12,8 +12,9 @@ from gradtx.codecs.codec import MOMENTS, Coding, Rounding, codec
 from gradtx.codecs.maps import Map, dynamic
 from gradtx.core.roles import UNKNOWN, Axes, Role, all_axes
 from gradtx.numerics.dtypes import in_dtype, wide_counterpart
-from gradtx.numerics.rounding import Draw, between, fraction
+from gradtx.numerics.rounding import Draw, between, fraction, nearest_integer
 from gradtx.numerics.shards import is_placed
+from gradtx.numerics.xla import greatest_magnitude
 from gradtx.trees import Shape
 from gradtx.values import Steps, one_of
 
@@ -126,40 +127,39 @@ def float8(block: Steps = 256, rounding: Rounding = "stochastic") -> Coding:
     return Coding(encode, decode, _axes, MOMENTS)
 
 
+def _looked_up(values: np.ndarray, places: jax.Array, dtype: Any) -> jax.Array:
+    where = jax.typeof(places).sharding if is_placed(places) else None
+    known = jnp.asarray(values, dtype)
+    return known.at[places].get(mode="promise_in_bounds", out_sharding=where)
+
+
 class _Table(NamedTuple):
     """Which code stands for which number in [-1, 1]."""
 
     map: Map  # of the magnitudes
     dtype: Any
-    values: np.ndarray  # by code, beginning with the least
     zero: int  # the code of 0
     below: int  # the number of codes below that
     stays_positive: bool  # whether what is positive is no 0
 
     def encode(self, shares: jax.Array, level: jax.Array) -> jax.Array:
         """The codes of numbers in [-1, 1]."""
-        place = self.map.index(jnp.abs(shares)) + level.astype(shares.dtype)
-        place = jnp.floor(jnp.where(place > self.last, self.last, place))
+        last = len(self.map.entries) - 1
+        size = jnp.abs(shares) if self.below else shares
+        place = self.map.index(size).astype(jnp.float32) + (level - 0.5)
+        place = jnp.where(place < last, place, jnp.float32(last))
         if self.stays_positive:
-            place = jnp.where((shares > 0) & (place < 1), 1, place)
+            least = jnp.where(shares > 0, jnp.float32(1), jnp.float32(0))
+            place = jnp.where(place < least, least, place)
         if self.below:
-            least = jnp.where(place > self.below, -self.below, -place)
+            least = jnp.where(place < self.below, -place, jnp.float32(-self.below))
             place = jnp.where(shares < 0, least, place)
-        return (place + self.zero).astype(self.dtype)
+        return nearest_integer(place + self.zero).astype(self.dtype)
 
     def decode(self, codes: jax.Array, dtype: Any) -> jax.Array:
-        places = codes.astype(jnp.int32) - int(jnp.iinfo(self.dtype).min)
-        return _looked_up(self.values, places, dtype)
-
-    @property
-    def last(self) -> float:
-        return float(len(self.map.entries) - 1)
-
-
-def _looked_up(values: np.ndarray, places: jax.Array, dtype: Any) -> jax.Array:
-    where = jax.typeof(places).sharding if is_placed(places) else None
-    known = jnp.asarray(values, dtype)
-    return known.at[places].get(mode="promise_in_bounds", out_sharding=where)
+        place = codes.astype(jnp.int32) - self.zero
+        entry = self.map.entry(jnp.abs(place).astype(dtype))
+        return jnp.where(place < 0, -entry, entry) if self.below else entry
 
 
 def _table(
@@ -170,12 +170,7 @@ def _table(
     stays_positive: bool = False,
 ) -> _Table:
     """The code `zero + i` is the i-th entry, and `zero - i` the same below 0."""
-    info = jnp.iinfo(dtype)
-    values = np.zeros(int(info.max) - int(info.min) + 1)
-    start = zero - int(info.min)
-    values[start : start + len(entries)] = entries
-    values[start - below : start] = -np.array(entries[below:0:-1])
-    return _Table(Map(entries), dtype, values, zero, below, stays_positive)
+    return _Table(Map(entries), dtype, zero, below, stays_positive)
 
 
 def _by_tables(mean: _Table, square: _Table, block: int, rounding: str) -> Coding:
@@ -206,7 +201,7 @@ def _level(shares: jax.Array, draw: Draw | None, rounding: str) -> jax.Array:
 def _shares(blocks: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The greatest magnitude in each block, and the entries over it."""
     blocks = in_dtype(blocks, wide_counterpart(blocks.dtype))
-    scales = jnp.max(jnp.abs(blocks), axis=-1)
+    scales = greatest_magnitude(blocks)
     known = scales >= float(jnp.finfo(scales.dtype).tiny)
     inverse = 1 / jnp.where(known, scales, jnp.ones_like(scales))
     return scales, blocks * inverse[..., None]

@@ -1,7 +1,7 @@
 """Maps: which numbers few bits stand for, between 0 and 1, and how they are found."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -19,6 +19,10 @@ class Line(NamedTuple):
 class Map:
     """Ascending numbers, and the function that is i at the i-th and linear between.
 
+    Both ways are by lines: a search would take a loop of gathers, and a gather for each
+    entry XLA's CPU backend writes out before it goes on, as it fuses none that is read
+    more than once. Not by jnp.minimum, which looks for NaN, and takes twice as long.
+
     Args:
       entries: whose differences do not shrink, but for the last one.
     """
@@ -31,17 +35,33 @@ class Map:
             if not self.lines or not np.isclose(slope, self.lines[-1].slope):
                 start = i - slope * self.entries[i]
                 self.lines.append(Line(float(slope), float(start)))
+        self.inverse = list(_through(self.entries[:-1]))
 
     def index(self, x: jax.Array) -> jax.Array:
         """Where x in [0, 1] lies among the entries, to 2⁻¹⁵."""
-        # A search takes a loop of gathers. The lines fall below each other, so that
-        # their least is the function, but for the last one, which is steeper again.
-        # Not by jnp.minimum, which looks for NaN, and takes twice as long.
+        # The lines fall below each other, so that their least is the function, but for
+        # the last one, which is steeper again.
         *lines, last = [x * line.slope + line.start for line in self.lines]
         if not lines:
             return jnp.where(last > 0, last, jnp.zeros_like(last))
         least = functools.reduce(lambda a, b: jnp.where(a < b, a, b), lines)
         return jnp.where(least > last, least, last)
+
+    def entry(self, i: jax.Array) -> jax.Array:
+        """The i-th entry, to 2⁻¹⁵ of the way to the next one; i in floating point."""
+        lines = [i * line.slope + line.start for line in self.inverse]
+        greatest = functools.reduce(lambda a, b: jnp.where(a < b, b, a), lines)
+        most = float(self.entries[-1])
+        return jnp.where(greatest < most, greatest, jnp.full_like(greatest, most))
+
+
+def _through(entries: np.ndarray) -> Iterator[Line]:
+    """Lines on which all entries lie, each as many as it can."""
+    steps = np.diff(entries)
+    i = 0
+    while i < len(steps):
+        yield Line(float(steps[i]), float(entries[i] - steps[i] * i))
+        i += 1 + int(np.isclose(steps[i:], steps[i]).cumprod().sum())
 
 
 def dynamic(exponents: int, signed: bool) -> list[float]:

@@ -54,6 +54,16 @@ def fraction(bits: jax.Array, digits: int) -> jax.Array:
     return lax.bitcast_convert_type(kept | np.uint32(middle), jnp.float32) - 1
 
 
+def nearest_integer(x: jax.Array) -> jax.Array:
+    """x, in float32 and less than 2²² in size, rounded to the nearest in int32.
+
+    A conversion would look for NaN and for what is too large, and take several times as
+    long. In a sum with 1.5 · 2²³ the last bits are those of the integer.
+    """
+    bits = lax.bitcast_convert_type(x + np.float32(1.5 * 2**23), jnp.int32)
+    return bits - np.int32(0x4B400000)
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def by_chance(x: jax.Array, bits: jax.Array, dtype: DTypeLike) -> jax.Array:
     """x, in float32, in a coarser dtype: one of its two neighbours there, whose mean is

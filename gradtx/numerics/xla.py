@@ -142,6 +142,25 @@ def greatest_along(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     return greatest(x, axes) if axes else x
 
 
+def greatest_magnitude(x: jax.Array) -> jax.Array:
+    """The maximum of |x| along the last axis.
+
+    XLA's CPU backend writes x out for a maximum of floating-point numbers, which a
+    library then reads, and for one over more than 32 entries, which it cuts. So it is
+    one of integers, in the same order, over two axes: that took AdamW in int8 from 18
+    to 10 bytes of temporary memory an entry.
+    """
+    size = x.shape[-1]
+    parts = range(32, 1, -1) if isinstance(size, int) and size > 32 else ()
+    part = next((n for n in parts if size % n == 0 and size <= 32 * n), None)
+    if part is not None:
+        x = x.reshape(*x.shape[:-1], part, size // part)
+    integer = jnp.dtype(f"int{8 * x.dtype.itemsize}")
+    bits = jax.lax.bitcast_convert_type(jnp.abs(x), integer)
+    greatest = jnp.max(bits, axis=-1 if part is None else (-2, -1))
+    return jax.lax.bitcast_convert_type(greatest, x.dtype)
+
+
 def either(condition: Any, yes: Callable[[], T], no: Callable[[], T]) -> T:
     """What one of two functions returns; the other is not computed.
 

@@ -52,7 +52,7 @@ def momentum_sam(rho: NonNegative = 0.3) -> Pair:
 
     Equals:
       After `sgd(α, momentum)`, the authors' MSAM. Their AdamW looks along its mean
-      gradient and not along its step.
+      gradient and not along its step: `wrappers.msam`.
 
     References:
       Becker et al., 2024, arXiv:2401.12033.

@@ -74,6 +74,10 @@ from gradtx.wrappers.schedule_free import (
     schedule_free,
     schedule_free_eval_params,
 )
+from gradtx.wrappers.schedule_free_plus import (
+    ScheduleFreePlusState as ScheduleFreePlusState,
+    schedule_free_plus as schedule_free_plus,
+)
 
 # Moments that begin anew
 from gradtx.wrappers.restart_moments import (
@@ -115,6 +119,10 @@ from gradtx.wrappers.monitor import (
 )
 
 # Gradients beside the parameters
+from gradtx.wrappers.msam import (
+    MsamState as MsamState,
+    msam as msam,
+)
 from gradtx.wrappers.perturbed_gradient import (
     PerturbedGradientState as PerturbedGradientState,
     perturbed_gradient as perturbed_gradient,

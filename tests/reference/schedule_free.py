@@ -1,7 +1,7 @@
 """Record runs of the authors' Schedule-Free, in float64: run by hand, not by pytest.
 
     pip install torch
-    pip install --no-deps schedulefree
+    pip install --no-deps git+https://github.com/facebookresearch/schedule_free
     python tests/reference/schedule_free.py
 
 writes `schedule_free.json` beside this file: the points where gradients are taken, and
@@ -14,8 +14,8 @@ import json
 import pathlib
 
 import torch
-from problem import GRADIENT_STEPS, RECORDED_STEPS, gradient, start
-from schedulefree import AdamWScheduleFree, SGDScheduleFree
+from problem import GRADIENT_STEPS, RECORDED_STEPS, gradient, start, value
+from schedulefree import AdamCScheduleFreePlusPaper, AdamWScheduleFree, SGDScheduleFree
 
 torch.set_default_dtype(torch.float64)
 
@@ -32,6 +32,18 @@ RUNS = {
         AdamWScheduleFree,
         {"lr": 0.05, "warmup_steps": 20, "r": 0.5, "weight_lr_power": 1.0},
     ),
+    "plus": (AdamCScheduleFreePlusPaper, {"lr": 0.1}),
+    "plus_all": (
+        AdamCScheduleFreePlusPaper,
+        {
+            "lr": 0.5,
+            "betas": (0.8, 0.99),
+            "weight_decay": 0.2,
+            "r": 1.0,
+            "c_warmup": 5,
+            "sf_beta1_anneal_steps": 60,
+        },
+    ),
 }
 
 
@@ -41,8 +53,13 @@ def run(make, arguments):
     optimizer, trained, evaluated = make([w], **arguments), [], []
     optimizer.train()
     for i in range(GRADIENT_STEPS):
-        w.grad = torch.tensor(gradient(w.detach().numpy(), i))
-        optimizer.step()
+        here, takes_value = w.detach().numpy(), hasattr(optimizer, "step_func")
+        k = i + 8 if takes_value else i  # past the gradient of 0, by which it divides
+        w.grad = torch.tensor(gradient(here, k))
+        if takes_value:
+            optimizer.step_func(value(here, k))
+        else:
+            optimizer.step()
         if i + 1 in RECORDED_STEPS:
             at = w.detach().clone()
             trained.append(at.tolist())
