@@ -29,6 +29,7 @@ from gradtx.core.stages import (
     Act,
     Call,
     How,
+    Idle,
     Kind,
     Marks,
     NoState,
@@ -215,7 +216,7 @@ class OnLeaves:
         programs = shared_program if body.is_plain else self.own_programs
 
         @functools.cache
-        def program_for(kind: Kind) -> Act:
+        def program_for(kind: Kind) -> tuple[Act, Idle]:
             return programs(body.seen(kind.view), kind.adapter)
 
         everywhere = spread()
@@ -243,8 +244,10 @@ class OnLeaves:
             how = How(structure, (out_dtype(g, p),), state_type, said)
             outputs = inputs if p_place is None else inputs[:-1]
             name = f"updates{keystr(path)}"
-            small, program = not has_more(g, LARGE), program_for(kind)
-            work.append(Work(name, program, how, inputs, outputs, small, kind))
+            small, (program, idle) = not has_more(g, LARGE), program_for(kind)
+            work.append(
+                Work(name, program, how, inputs, outputs, small, kind, idle=idle)
+            )
         return planned(call, arranged(self.mask, body, call, work), state_type, rates)
 
     def _expected(self, kind: Kind, like: jax.ShapeDtypeStruct, said: Spread) -> Any:

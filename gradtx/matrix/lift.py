@@ -25,6 +25,10 @@ LAID_OUT = {Role.MEAN, Role.SQUARE, Role.POINT, Role.SCALE, Role.OTHER}
 # Entries of a stack of leaves. It is copied together and apart, which is little beside
 # what the rule does with it, but is memory too: a megabyte in float32.
 TOGETHER = 2**18
+# Entries of a leaf that is stacked. On a CPU the products of a stack take longer than
+# those of one matrix after the other from about 100 x 100 on, with two threads up to
+# twice as long, as XLA does not divide them well.
+SMALL = 2**13
 
 
 def matrixwise(
@@ -115,7 +119,8 @@ class _Matrices:
             else:
                 out.append(one)
         for (kind, _, ((shape, _), *_)), alike in kinds.items():
-            many = max(1, TOGETHER // math.prod(shape))
+            size = math.prod(shape)
+            many = max(1, TOGETHER // size) if size <= SMALL else 1
             for start in range(0, len(alike), many):
                 stack = alike[start : start + many]
                 view = kind.view if len(stack) == 1 else kind.view.of_stack(len(shape))
@@ -247,8 +252,11 @@ def on_matrices(
         return f(structure.unflatten(matrices))
 
     act = (mapped or vmapped)(one, leaf)
-    parts = zip(*(leaf.apart(gathered(x)) for x in leaves), strict=True)
-    return placed_as(leaves[0], leaf.together([act(*part) for part in parts]))
+    parts = list(zip(*(leaf.apart(gathered(x)) for x in leaves), strict=True))
+    outs = [act(*part) for part in parts]
+    if all(out is part[0] for out, part in zip(outs, parts, strict=True)):
+        return leaves[0]
+    return placed_as(leaves[0], leaf.together(outs))
 
 
 def vmapped(f: Callable[..., Any], leaf: Matrices) -> Callable[..., Any]:
