@@ -34,6 +34,7 @@ NO_WORDS: Words = {}
 # goes through more trees than this plans each again, in about a millisecond.
 REMEMBERED = 64
 Act = Callable[["How", list[jax.Array], Any], list[jax.Array]]
+Program = tuple[Act, Set[Any]]  # and where it is known to give back what it is given
 
 
 @dataclass
@@ -72,9 +73,6 @@ def view_of(mark: Any) -> View | None:
     return None if mark is None or isinstance(mark, bool) else mark
 
 
-Idle = Set[Any]  # of what arrays are, how and of which types
-
-
 class Work(NamedTuple):
     """Work on a leaf, or on a tree: what it reads of a call's leaves, and renews."""
 
@@ -85,8 +83,8 @@ class Work(NamedTuple):
     outputs: list[Place]
     in_common: bool  # whether its scalars are entries of one array
     kind: Kind | None = None  # of its leaf
+    idle: Set[Any] = frozenset()  # where it gives back what it is given
     takes_turns: bool = False  # whether it waits for other work to be done
-    idle: "Idle" = frozenset()  # where it gives back what it is given
 
 
 class Plan(NamedTuple):
@@ -213,7 +211,7 @@ def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
     ]
 
 
-def program(body: Body, adapter: Any) -> tuple[Act, Idle]:
+def program(body: Body, adapter: Any) -> Program:
     """What acts on leaves of a kind, compiled once for each of their types; and where
     it is found to do nothing, so that the next of these leaves needs no call of it."""
     idle = set[Any]()
