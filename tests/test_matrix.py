@@ -288,6 +288,23 @@ def test_a_stack_holds_so_many_entries(monkeypatch):
         np.testing.assert_allclose(u, out["0"], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("axes", "shape", "lie"),
+    [
+        (Axes(1, 0), (3, 4), Axes(0, 1)),
+        (Axes(0, 1), (3, 4), Axes(0, 1)),
+        (Axes((1, 2), 0), (2, 3, 4), Axes(0, (1, 2))),
+        (Axes(2, 1), (5, 3, 4), Axes(1, 2)),  # a batch
+        (Axes(2, 0), (5, 3, 4), Axes(2, 0)),  # which must be moved anyway
+        (Axes(1, 0, heads=2), (3, 4), Axes(1, 0, heads=2)),
+        (Axes(1, 0, blocks=(1, 3)), (3, 4), Axes(1, 0, blocks=(1, 3))),
+    ],
+    ids=str,
+)
+def test_matrices_are_not_turned_where_either_way_will_do(axes, shape, lie):
+    assert axes.of(shape).as_they_lie() == lie.of(shape)
+
+
 def test_a_larger_leaf_is_no_part_of_a_stack(monkeypatch):
     monkeypatch.setattr(matrix.lift, "SMALL", 8)
     grads = {f"{i}": jnp.ones((3, 3 - i % 2)) for i in range(6)}
