@@ -199,6 +199,29 @@ def test_a_rule_is_traced_once_for_each_shape_and_dtype():
     assert sorted(traces) == [(2, 2), (3,)]
 
 
+def test_there_is_no_call_of_a_rule_that_gives_back_its_leaf():
+    @gradtx.transformation
+    def times_value() -> gradtx.Pair:
+        def update(g, s, *, value=None):
+            return g if value is None else value * g, s
+
+        return gradtx.entrywise(gradtx.init_empty_state, update)
+
+    tx, p = times_value(), [jnp.ones(3)] * 5
+    state, value = tx.init(p), jnp.float32(2)
+
+    def calls(*args, **words):
+        lowered = jax.jit(tx.update).lower(*args, **words)
+        return lowered.as_text().count(" call @")
+
+    for _ in range(2):  # what is known of it changes nothing
+        assert calls(p, state) == 0
+    assert calls(p, state, value=value) == 5
+    assert calls([jnp.ones(3, jnp.bfloat16)] * 5, state, p) == 5  # they are widened
+    np.testing.assert_allclose(jax.jit(tx.update)(p, state)[0][4], 1)
+    np.testing.assert_allclose(jax.jit(tx.update)(p, state, value=value)[0][4], 2)
+
+
 def test_a_rule_may_take_an_extra_argument():
     @gradtx.transformation
     def by_value(least: gradtx.NonNegative = 0.0) -> gradtx.Pair:

@@ -288,6 +288,43 @@ def test_a_stack_holds_so_many_entries(monkeypatch):
         np.testing.assert_allclose(u, out["0"], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("axes", "shape", "lie"),
+    [
+        (Axes(1, 0), (3, 4), Axes(0, 1)),
+        (Axes(0, 1), (3, 4), Axes(0, 1)),
+        (Axes((1, 2), 0), (2, 3, 4), Axes(0, (1, 2))),
+        (Axes(2, 1), (5, 3, 4), Axes(1, 2)),  # a batch
+        (Axes(2, 0), (5, 3, 4), Axes(2, 0)),  # which must be moved anyway
+        (Axes(1, 0, heads=2), (3, 4), Axes(1, 0, heads=2)),
+        (Axes(1, 0, blocks=(1, 3)), (3, 4), Axes(1, 0, blocks=(1, 3))),
+    ],
+    ids=str,
+)
+def test_matrices_are_not_turned_where_either_way_will_do(axes, shape, lie):
+    assert axes.of(shape).as_they_lie() == lie.of(shape)
+
+
+def test_a_larger_leaf_is_no_part_of_a_stack(monkeypatch):
+    monkeypatch.setattr(matrix.lift, "SMALL", 8)
+    grads = {f"{i}": jnp.ones((3, 3 - i % 2)) for i in range(6)}
+    tx = gradtx.scale_by_polar("quintic")
+    text = jax.jit(tx.update).lower(grads, tx.init(grads)).as_text()
+    assert text.count("call @scale_by_polar") == 3 + 1
+
+
+def test_a_small_matrix_more_is_few_lines_of_muon():
+    """Momentum, its place in the stack and its rate; no decay, and no factor of 1."""
+    tx = gradtx.muon(0.1)
+
+    def lines(n):
+        grads = {f"{i}": jnp.ones((3, 3)) for i in range(n)}
+        lowered = jax.jit(tx.update).lower(grads, tx.init(grads), grads)
+        return len(lowered.as_text().splitlines())
+
+    assert lines(12) - lines(4) == 3 * 8
+
+
 def test_large_leaves_take_turns():
     """So that what is made of one on the way is gone before the next."""
     like = [jax.ShapeDtypeStruct((520, 520), jnp.float32)] * 6

@@ -26,13 +26,13 @@ from gradtx.core.precision import out_dtype
 from gradtx.core.roles import PARAMETERS, Role, Slots, is_slot, slots_of
 from gradtx.core.rule import Rule
 from gradtx.core.stages import (
-    Act,
     Call,
     How,
     Kind,
     Marks,
     NoState,
     Plan,
+    Program,
     Work,
     act,
     arranged,
@@ -215,7 +215,7 @@ class OnLeaves:
         programs = shared_program if body.is_plain else self.own_programs
 
         @functools.cache
-        def program_for(kind: Kind) -> Act:
+        def program_for(kind: Kind) -> Program:
             return programs(body.seen(kind.view), kind.adapter)
 
         everywhere = spread()
@@ -245,8 +245,8 @@ class OnLeaves:
             how = How(structure, (out_dtype(g, p),), state_type, said)
             outputs = inputs if p_place is None else inputs[:-1]
             name = f"updates{keystr(path)}"
-            small, program = not has_more(g, LARGE), program_for(kind)
-            work.append(Work(name, program, how, inputs, outputs, small, kind))
+            small, (run, idle) = not has_more(g, LARGE), program_for(kind)
+            work.append(Work(name, run, how, inputs, outputs, small, kind, idle))
         return planned(call, arranged(self.mask, body, call, work), state_type, rates)
 
     def _expected(self, kind: Kind, like: jax.ShapeDtypeStruct, said: Spread) -> Any:

@@ -1,7 +1,7 @@
 """The stages of an update: opened, checked, computed, closed. See `core/lift.py`."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -34,6 +34,7 @@ NO_WORDS: Words = {}
 # goes through more trees than this plans each again, in about a millisecond.
 REMEMBERED = 64
 Act = Callable[["How", list[jax.Array], Any], list[jax.Array]]
+Program = tuple[Act, Set[Any]]  # and where it is known to give back what it is given
 
 
 @dataclass
@@ -82,6 +83,7 @@ class Work(NamedTuple):
     outputs: list[Place]
     in_common: bool  # whether its scalars are entries of one array
     kind: Kind | None = None  # of its leaf
+    idle: Set[Any] = frozenset()  # where it gives back what it is given
     takes_turns: bool = False  # whether it waits for other work to be done
 
 
@@ -134,15 +136,20 @@ def computed(rule: Rule, call: Call, plan: Plan, words: Words) -> None:
     common = alone
     if scalars and any(work.in_common for work in plan.work):
         common = (count, in_common(scalars), words)
+    may_idle = call.traced and not scalars and not words
     try:
         for work in plan.work:
             arrays = [leaves[i] for i in work.inputs]
+            if may_idle and _is_idle(work, arrays):
+                continue
             given = common if work.in_common else alone
             if work.takes_turns:
                 news, last = work.act(work.how, arrays, given, done)
                 done = last if call.traced else None
             else:
                 news = work.act(work.how, arrays, given)
+            if may_idle and _is_idle(work, arrays):
+                continue  # as was found just now; JAX drops a call that none needs
             for i, x in zip(work.outputs, news, strict=True):
                 leaves[i] = x
     except BaseException as error:
@@ -204,16 +211,31 @@ def act(body: Body, how: How, arrays: list[jax.Array], common: Any) -> list[jax.
     ]
 
 
-def program(body: Body, adapter: Any) -> Act:
-    """What acts on leaves of a kind, compiled once for each of their types."""
+def program(body: Body, adapter: Any) -> Program:
+    """What acts on leaves of a kind, compiled once for each of their types; and where
+    it is found to do nothing, so that the next of these leaves needs no call of it."""
+    idle = set[Any]()
 
     def on_leaf(how: How, arrays: list[jax.Array], common: Any) -> list[jax.Array]:
         one = functools.partial(act, body, how)
         f = one if adapter is None else adapter(body, one)
-        return f(arrays, common)
+        news = f(arrays, common)
+        _, scalars, words = common
+        same = all(new is old for new, old in zip(news, arrays, strict=False))
+        if same and not scalars and not words:
+            idle.add(_said(how, arrays))
+        return news
 
     on_leaf.__name__ = body.name
-    return jax.jit(on_leaf, static_argnums=0)
+    return jax.jit(on_leaf, static_argnums=0), idle
+
+
+def _is_idle(work: Work, arrays: Sequence[jax.Array]) -> bool:
+    return bool(work.idle) and _said(work.how, arrays) in work.idle
+
+
+def _said(how: How, arrays: Sequence[jax.Array]) -> Any:
+    return how, tuple(x.aval for x in arrays)
 
 
 shared_program = functools.lru_cache(maxsize=REMEMBERED)(program)

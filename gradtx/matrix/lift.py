@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -25,6 +26,10 @@ LAID_OUT = {Role.MEAN, Role.SQUARE, Role.POINT, Role.SCALE, Role.OTHER}
 # Entries of a stack of leaves. It is copied together and apart, which is little beside
 # what the rule does with it, but is memory too: a megabyte in float32.
 TOGETHER = 2**18
+# Entries of a leaf that is stacked. On a CPU the products of a stack take longer than
+# those of one matrix after the other from about 100 x 100 on, with two threads up to
+# twice as long, as XLA does not divide them well.
+SMALL = 2**13
 
 
 def matrixwise(
@@ -36,6 +41,7 @@ def matrixwise(
     stacks: bool = False,
     others: bool = False,
     takes_turns: bool = False,
+    either_way: bool = False,
     extra_args: Iterable[str] = (),
     needs_params: bool | None = None,
     **hypers: Any,
@@ -58,6 +64,8 @@ def matrixwise(
       takes_turns: whether leaves are worked on one after the other, and small ones of
         one shape as one stack: for a rule that keeps nothing, and makes arrays of the
         size of a leaf on the way.
+      either_way: whether it makes of a transpose the transpose, so that a matrix need
+        not be turned.
       extra_args, needs_params: as for `entrywise`.
       **hypers: as for `entrywise`.
 
@@ -69,7 +77,7 @@ def matrixwise(
     return leafwise(
         init,
         update,
-        mask=_Matrices(axes, stacks, others, takes_turns),
+        mask=_Matrices(axes, stacks, others, takes_turns, either_way),
         extra_args=extra_args,
         needs_params=needs_params,
         **hypers,
@@ -87,15 +95,22 @@ def per_matrix(axes: Any) -> Callable[..., Pair]:
 class _Matrices:
     """What the lift asks about the leaves: how each is seen."""
 
-    def __init__(self, axes: Any, stacks: bool, others: bool, takes_turns: bool):
+    def __init__(
+        self,
+        axes: Any,
+        stacks: bool,
+        others: bool,
+        takes_turns: bool,
+        either_way: bool,
+    ):
         self.axes, self.stacks, self.others = axes, stacks, others
-        self.takes_turns = takes_turns
+        self.takes_turns, self.either_way = takes_turns, either_way
 
     def views(self, params: PyTree) -> "list[_View | bool]":
         """For each leaf how it is seen, or whether it is acted on as it is."""
-        found = matrix_axes(self.axes, params)
         return [
-            self.others if axes is None else _View(axes, self.stacks) for axes in found
+            self.others if axes is None else _View(axes, self.stacks, self.either_way)
+            for axes in matrix_axes(self.axes, params)
         ]
 
     def arranged(self, body: Body, leaves: list[Any], work: list[Work]) -> list[Work]:
@@ -115,7 +130,8 @@ class _Matrices:
             else:
                 out.append(one)
         for (kind, _, ((shape, _), *_)), alike in kinds.items():
-            many = max(1, TOGETHER // math.prod(shape))
+            size = math.prod(shape)
+            many = max(1, TOGETHER // size) if size <= SMALL else 1
             for start in range(0, len(alike), many):
                 stack = alike[start : start + many]
                 view = kind.view if len(stack) == 1 else kind.view.of_stack(len(shape))
@@ -169,29 +185,28 @@ def _together(xs: Sequence[jax.Array]) -> jax.Array:
     return jnp.concatenate(xs).reshape(len(xs), *xs[0].shape)
 
 
+@dataclass(frozen=True)
 class _View:
     """A rule on a matrix as one on a leaf of matrices."""
 
-    def __init__(self, axes: MatrixAxes, stacks: bool):
-        self.axes, self.stacks = axes, stacks
-
-    def __hash__(self) -> int:
-        return hash((self.axes, self.stacks))
-
-    def __eq__(self, other: object) -> bool:
-        mine = self.axes, self.stacks
-        return isinstance(other, _View) and mine == (other.axes, other.stacks)
+    axes: MatrixAxes
+    stacks: bool
+    either_way: bool
 
     def of_stack(self, ndim: int) -> "_View":
         """The same for leaves of so many axes, stacked along a first axis."""
-        return _View(self.axes.behind(ndim, 1), self.stacks)
+        return replace(self, axes=self.axes.behind(ndim, 1))
+
+    def matrices(self, x: jax.Array) -> Matrices:
+        leaf = self.axes.of(x.shape)
+        return leaf.as_they_lie() if self.either_way else leaf
 
     def mapped(self, f: Callable[..., Any], leaf: Matrices) -> Callable[..., Any]:
         return f if self.stacks else vmapped(f, leaf)
 
     def init(self, f: Callable[..., Any]) -> Callable[..., Any]:
         def init(p: jax.Array) -> Any:
-            leaf = self.axes.of(p.shape)
+            leaf = self.matrices(p)
             made = [self.mapped(f, leaf)(x) for x in leaf.apart(gathered(p))]
             return _joined(leaf, p, made)
 
@@ -199,7 +214,7 @@ class _View:
 
     def update(self, f: Callable[..., Any]) -> Callable[..., Any]:
         def update(g: jax.Array, state: Any, *p: jax.Array, **words: Any) -> Any:
-            leaf = self.axes.of(g.shape)
+            leaf = self.matrices(g)
             if not slots_of(type(state)):
                 return self._alone(f, leaf, g, state, *p, **words), state
             count = getattr(state, "count", None)
@@ -247,8 +262,11 @@ def on_matrices(
         return f(structure.unflatten(matrices))
 
     act = (mapped or vmapped)(one, leaf)
-    parts = zip(*(leaf.apart(gathered(x)) for x in leaves), strict=True)
-    return placed_as(leaves[0], leaf.together([act(*part) for part in parts]))
+    parts = list(zip(*(leaf.apart(gathered(x)) for x in leaves), strict=True))
+    outs = [act(*part) for part in parts]
+    if all(out is part[0] for out, part in zip(outs, parts, strict=True)):
+        return leaves[0]
+    return placed_as(leaves[0], leaf.together(outs))
 
 
 def vmapped(f: Callable[..., Any], leaf: Matrices) -> Callable[..., Any]:

@@ -114,7 +114,13 @@ def scale_by_polar(
         return u, s
 
     return matrixwise(
-        slots(ScaleByPolarState), update, axes=axes, stacks=True, takes_turns=True
+        slots(ScaleByPolarState),
+        update,
+        axes=axes,
+        stacks=True,
+        takes_turns=True,
+        # A function may divide the rows over devices.
+        either_way=coefficients != "exact" and not callable(coefficients),
     )
 
 

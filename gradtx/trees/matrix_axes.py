@@ -9,7 +9,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -105,6 +105,7 @@ class Matrices:
     columns: int
     heads: int
     blocks: tuple[int, ...]  # rows of each; all of them without blocks
+    split: int  # where in the order the columns begin
 
     @property
     def count(self) -> int | None:
@@ -121,6 +122,23 @@ class Matrices:
     def sizes(self) -> list[tuple[int, int]]:
         """Rows and columns of a matrix of each block."""
         return [(m // self.heads, self.columns) for m in self.blocks]
+
+    def as_they_lie(self) -> "Matrices":
+        """The same matrices, or their transposes if the leaf is in their order."""
+        first = len(self.batch)
+        order = self.order[:first] + self.order[self.split :]
+        order += self.order[first : self.split]
+        cut = self.heads > 1 or len(self.blocks) > 1
+        if cut or order != tuple(range(len(order))):
+            return self
+        return replace(
+            self,
+            order=order,
+            rows=self.columns,
+            columns=self.rows,
+            blocks=(self.columns,),
+            split=first + len(order) - self.split,
+        )
 
     def apart(self, x: Any) -> list[Any]:
         """For each block a matrix, or a stack of matrices along a first axis."""
@@ -179,6 +197,7 @@ def _matrices(axes: MatrixAxes, shape: Shape) -> Matrices:
         math.prod(shape[a] for a in columns),
         heads,
         blocks,
+        len(batch) + len(rows),
     )
 
 
