@@ -126,9 +126,10 @@ def schedule_free_plus(
     stepping = entrywise(slots(_Counted), step, extra_args=["rate"])
 
     def init(params: Params) -> ScheduleFreePlusState:
-        first = between.first(params)
-        zeros = [scalar_like(first[1]) for _ in range(3)]
-        return ScheduleFreePlusState(*first, *zeros, pair.init(params))
+        count, z, share = between.first(params)
+        total, most, mean = (scalar_like(z) for _ in range(3))
+        inner_state = pair.init(params)
+        return ScheduleFreePlusState(count, z, share, total, most, mean, inner_state)
 
     def weigh(
         state: ScheduleFreePlusState, max_lr: jax.Array
