@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from gradtx import tour  # needs the extra
 
-    commands = {
+    commands: dict[str, Any] = {
         "range": tour.commands.range_test,
         "schedule": tour.commands.draw_schedules,
     }

@@ -88,10 +88,9 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config):
+def pytest_configure(config):
     """With pytest-xdist, which need not be there, the groups below stay together."""
-    if config.getoption("dist", None) == "no":
+    if config.getoption("dist", None) == "load":
         config.option.dist = "loadgroup"
 
 

@@ -148,7 +148,8 @@ def spread_over(mesh, x):
 
 def test_a_batch_may_lie_on_several_devices():
     """By explicit shardings and in `jax.shard_map`; so does the gradient."""
-    mesh = jax.make_mesh((2,), ("d",), devices=jax.devices()[:2])
+    explicit = (jax.sharding.AxisType.Explicit,)
+    mesh = jax.make_mesh((2,), ("d",), explicit, devices=jax.devices()[:2])
     for case in CASES:
         if not case.batched:
             continue

@@ -67,7 +67,7 @@ def varying(x: jax.Array, names: Iterable[str]) -> jax.Array:
     """An array in the type that it has where it differs along these mesh axes too."""
     more = tuple({*names} - varies_over(x))
     if not hasattr(jax.lax, "pcast"):  # as JAX called it up to 0.7
-        return jax.lax.pvary(x, more)
+        return getattr(jax.lax, "pvary")(x, more)  # noqa: B009 - not in newer stubs
     return jax.lax.pcast(x, more, to="varying")
 
 

@@ -83,7 +83,12 @@ def follow(plan: Plan) -> None:
     seconds = time.perf_counter() - began
     out.print(f"Figure: {plan.figure}. All in {seconds:.0f} s.")
     if plan.json:
-        options = {"steps": plan.steps, "batch_size": plan.batch_size}
-        options["seeds"] = [*plan.seeds]
-        results = report.as_json(compared, sparse, plan.figure, **options)
+        results = report.as_json(
+            compared,
+            sparse,
+            plan.figure,
+            steps=plan.steps,
+            batch_size=plan.batch_size,
+            seeds=[*plan.seeds],
+        )
         print(json.dumps(results, indent=2))

@@ -28,8 +28,9 @@ class Trials(NamedTuple):
 
     def first(self) -> "Trials":
         """The first seed alone."""
-        *drawn, batches = self
-        return Trials(*jax.tree.map(lambda x: x[:1], drawn), batches[:, :1])
+        drawn = self.digits, self.held_out, self.params
+        digits, held_out, params = jax.tree.map(lambda x: x[:1], drawn)
+        return Trials(digits, held_out, params, self.batches[:, :1])
 
 
 class Run(NamedTuple):
@@ -54,7 +55,7 @@ class Run(NamedTuple):
         reached = self.accuracies >= TARGET
         first = EVERY * (reached.argmax(0) + 1)
         steps = len(self.losses)
-        pairs = zip(first.tolist(), reached.any(0), strict=True)
+        pairs = zip(first.tolist(), reached.any(0).tolist(), strict=True)
         return [min(n, steps) if did else None for n, did in pairs]
 
 
