@@ -94,6 +94,7 @@ def pytest_configure(config):
         config.option.dist = "loadgroup"
 
 
+@pytest.hookimpl(tryfirst=True)  # the plugin reads the groups in its own
 def pytest_collection_modifyitems(items):
     """The tests of a row of the catalogue follow each other, in one process, and so do
     the others of a file: what one has compiled, the next need not."""

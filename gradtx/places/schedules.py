@@ -9,7 +9,7 @@ from gradtx.wrappers.settable import (
     InjectStatefulHyperparamsState,
 )
 
-__all__ = [
+__all__: list[str] = [  # said, as the rooms import each other
     "InjectHyperparamsState",
     "InjectStatefulHyperparamsState",
     "inject_hyperparams",

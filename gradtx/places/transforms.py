@@ -37,7 +37,7 @@ from gradtx.wrappers import (
     snapshot,
 )
 
-__all__ = [
+__all__: list[str] = [  # said, as the rooms import each other
     "FLAG_CURVATURE_COND_NOT_SATISFIED",
     "FLAG_INTERVAL_NOT_FOUND",
     "FLAG_INTERVAL_TOO_SMALL",

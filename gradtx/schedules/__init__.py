@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = shown_too(__name__, "gradtx.places.schedules")
 
-__all__: list[str] = [
+__all__ = [
     "Schedule",
     "WrappedSchedule",
     "asgd_schedule",

@@ -53,10 +53,9 @@ class Run(NamedTuple):
     def steps_to_target(self) -> list[int | None]:
         """Where the accuracy was first measured to be at the target, if it ever was."""
         reached = self.accuracies >= TARGET
-        first = EVERY * (reached.argmax(0) + 1)
-        steps = len(self.losses)
-        pairs = zip(first.tolist(), reached.any(0).tolist(), strict=True)
-        return [min(n, steps) if did else None for n, did in pairs]
+        ever, first = np.any(reached, axis=0), EVERY * (reached.argmax(0) + 1)
+        steps = np.minimum(first, len(self.losses)).tolist()
+        return [n if did else None for n, did in zip(steps, ever, strict=True)]
 
 
 def trials(steps: int, batch_size: int, seeds: Sequence[int]) -> Trials:
