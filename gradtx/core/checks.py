@@ -10,6 +10,7 @@ from gradtx.core.pair import Scope
 from gradtx.numerics.dtypes import kind
 from gradtx.numerics.shards import Spread
 from gradtx.trees import Flat, flatten, keystr
+from gradtx.trees.boxes import in_form
 from gradtx.trees.flat import Path, shape_of
 from gradtx.values import Misfit, wrong_type
 
@@ -76,8 +77,15 @@ def forms_of(slots: list[Any]) -> tuple[Any, list[Any]]:
     return structure, list(map(form_of, arrays))
 
 
-def check_slot(flat: Flat, i: int, name: str, entry: Any, expected: Any) -> None:
-    """Refuse what a state has for a leaf, if it is for one of another shape or kind."""
+def check_slot(
+    flat: Flat, i: int, name: str, entry: Any, expected: Any, place: Any
+) -> Any:
+    """Refuse what a state has for a leaf, if it is for one of another shape or kind.
+
+    Returns:
+      Its place, in the containers that are expected.
+    """
+    entry = in_form(entry, expected)
     where, g = keystr(flat.paths[i]), flat.leaves[i]
     ours, theirs = (jax.tree.map(shape_of, x) for x in (entry, expected))
     if ours != theirs:
@@ -93,6 +101,7 @@ def check_slot(flat: Flat, i: int, name: str, entry: Any, expected: Any) -> None
                 f"state.{name}{where} has dtype {x.dtype}; expected one like "
                 f"{like.dtype}, for updates of dtype {g.dtype}."
             )
+    return in_form(place, expected)
 
 
 def check_answer(answer: Any, state_type: Any) -> tuple[Any, Any]:

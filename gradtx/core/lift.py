@@ -46,7 +46,7 @@ from gradtx.core.stages import (
 from gradtx.numerics.shards import Spread, spread, spread_as
 from gradtx.numerics.xla import LARGE, has_more
 from gradtx.trees import Flat, PyTree, flatten, keystr
-from gradtx.trees.boxes import entries, in_form
+from gradtx.trees.boxes import entries
 from gradtx.trees.checks import check_leaves, parameters_beside
 from gradtx.trees.flat import adapted, adapter_of
 from gradtx.trees.select import only, selected
@@ -206,8 +206,7 @@ class OnLeaves:
         acted = [i for i, g in enumerate(flat.leaves) if g is not None]
         state_type = self.rule.state_type(*[_type(flat.leaves[i]) for i in acted[:1]])
         check_fields(state, state_type)
-        if isinstance(state, NoState):
-            state_type = type(state)
+        state_type = type(state) if isinstance(state, NoState) else state_type
         names, work = slots_of(state_type), []
         body, rates = self.rule.compiled(call.traced)
         # As arrays, once: of a Python number, each call for a leaf would make one.
@@ -235,10 +234,8 @@ class OnLeaves:
                 check_spread(self.rule.scope, said, path, g, p)
             if names and self.expected(kind, _type(g), said) != forms_of(slots):
                 made = self._made(kind, _type(g), said)
-                for name, slot, column in zip(names, slots, held, strict=True):
-                    like = getattr(made, name)
-                    check_slot(flat, i, name, in_form(slot, like), like)
-                    column[i] = in_form(column[i], like)
+                for name, slot, at in zip(names, slots, held, strict=True):
+                    at[i] = check_slot(flat, i, name, slot, getattr(made, name), at[i])
             p_place = p_places[i] if self.rule.takes_params else None
             operands = (g_places.leaves[i], [column[i] for column in held], p_place)
             inputs, structure = jax.tree.flatten(operands)
@@ -312,16 +309,15 @@ class OnTrees:
         state_type = type(state if isinstance(state, NoState) else made)
         held = []
         for name, said in self.rule.slots(type(made)).items():
-            known, place = getattr(made, name), getattr(places[1], name)
+            known, kept, place = (getattr(s, name) for s in (made, state, places[1]))
             column = _column(said.role, known, flatten(like))
             if column is None:
-                check_same(f"state.{name}", getattr(state, name), known)
+                check_same(f"state.{name}", kept, known)
             else:
-                slot = entries(flat, getattr(state, name), "updates", f"state.{name}")
+                slot = entries(flat, kept, "updates", f"state.{name}")
                 own = entries(flat, place, "updates", name)
                 for i in acted:
-                    check_slot(flat, i, name, in_form(slot[i], column[i]), column[i])
-                    own[i] = in_form(own[i], column[i])
+                    own[i] = check_slot(flat, i, name, slot[i], column[i], own[i])
                 place = only(flat, own, there)
             held.append(place)
         p_tree = None
