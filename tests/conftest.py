@@ -92,9 +92,11 @@ def pytest_configure(config):
     """With pytest-xdist, which need not be there, the groups below stay together."""
     if config.getoption("dist", None) == "load":
         config.option.dist = "loadgroup"
+    if hasattr(config, "workerinput"):  # its processes are not told
+        config.option.loadgroup = True
 
 
-@pytest.hookimpl(tryfirst=True)  # the plugin reads the groups in its own
+@pytest.hookimpl(wrapper=True)  # so before pytest-xdist reads the groups in its own
 def pytest_collection_modifyitems(items):
     """The tests of a row of the catalogue follow each other, in one process, and so do
     the others of a file: what one has compiled, the next need not."""
@@ -113,3 +115,4 @@ def pytest_collection_modifyitems(items):
         return file, number
 
     items.sort(key=place)
+    return (yield)
