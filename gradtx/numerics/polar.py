@@ -112,11 +112,16 @@ def newton_schulz(
 GRAM_FROM = 2
 
 
+# `jax.core` had it, before `jax.errors`.
+_place = jax.errors if "InconclusiveDimensionOperation" in dir(jax.errors) else jax.core
+Inconclusive = _place.InconclusiveDimensionOperation
+
+
 def is_longer(m: Any, n: Any) -> bool:
     """Whether m > n; where sizes are symbolic and it depends on them, not."""
     try:
         return bool(m > n)
-    except jax.errors.InconclusiveDimensionOperation:
+    except Inconclusive:
         return False
 
 
