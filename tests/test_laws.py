@@ -563,28 +563,31 @@ FORMS = {
 }
 
 
-def program(row, p, g):
+def first_step(row, structure):
     """A first step as a function of leaves alone, whatever tree they lie in."""
-    leaves, structure = jax.tree.flatten((p, g))
 
-    def first(*leaves):
+    def step(*leaves):
         p, g = jax.tree.unflatten(structure, leaves)
         u, _ = row.tx.update(g, row.tx.init(p), p)
         assert jax.tree.structure(u) == jax.tree.structure(p)
         return jax.tree.leaves(u)
 
-    return str(jax.make_jaxpr(first)(*leaves))
+    return step
 
 
 @most
 def test_any_pytree_type(row):
+    """It is the same program, which need not run; or one that does the same."""
     dense, g = params(row)["dense"], grads(row, 0)["dense"]
-    plain = program(row, dense, g)
+    leaves, structure = jax.tree.flatten((dense, g))
+    plain = first_step(row, structure)
     for name, form in FORMS.items():
+        trees = [form(x["kernel"], x["bias"]) for x in (dense, g)]
+        formed = first_step(row, jax.tree.structure(tuple(trees)))
         with about(name):
-            formed = program(row, *(form(x["kernel"], x["bias"]) for x in (dense, g)))
-            keyed = row.by_place or row.codes  # by the path of the leaf
-            assert keyed or formed == plain
+            texts = [str(jax.make_jaxpr(f)(*leaves)) for f in (plain, formed)]
+            if texts[0] != texts[1] and not row.by_place:
+                chex.assert_trees_all_close(formed(*leaves), plain(*leaves), rtol=1e-6)
 
 
 @most
@@ -841,8 +844,10 @@ def test_extra_arguments(row):
     tx, p = row.tx, params(row)
     args = grads(row, 0), tx.init(p), p
     words = {"value": 1.0, "grad": grads(row, 0), "value_fn": jnp.sum, "key": None}
-    unused = jax.make_jaxpr(functools.partial(tx.update, **words))
-    assert str(unused(*args)) == str(jax.make_jaxpr(tx.update)(*args))
+    with_words = functools.partial(tx.update, **words)
+    texts = [str(jax.make_jaxpr(f)(*args)) for f in (with_words, tx.update)]
+    if texts[0] != texts[1]:  # it looks at the loss, or hands words on
+        chex.assert_trees_all_equal(with_words(*args), tx.update(*args))
     if row.factory is not gradtx.with_extra_args_support:
         with pytest.raises(
             TypeError, match="unknown argument valu; did you mean value"
