@@ -53,11 +53,11 @@ def draw(results: Sequence[Result], path: str) -> None:
     panels = figure.subplots(len(results), 1, squeeze=False, height_ratios=heights)
     for axes, result in zip(panels[:, 0], results, strict=True):
         for i, column in enumerate(result.shown):
+            label = column
             for j, row in enumerate(result.rows):
                 if row[column] is not None:
-                    label = column if j == 0 else None
                     style = {"color": COLOURS[i], "label": label, "fmt": "o", "ms": 4}
-                    at = j + (i + 1) / (len(result.shown) + 1)
+                    at, label = j + (i + 1) / (len(result.shown) + 1), None
                     x = row[column]
                     if isinstance(x, Spread):
                         style["xerr"] = [[x.median - x.low], [x.high - x.median]]
@@ -71,7 +71,8 @@ def draw(results: Sequence[Result], path: str) -> None:
             axes.axvline(1, color="black", linewidth=1)
             axes.set_xscale("log")
         axes.set_title(result.title)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
