@@ -70,10 +70,10 @@ def stable_id(x):
 
 
 # `-m smoke`: of these files, which say a little about everything, the first case of a
-# test and each 24th, which of the tests over the catalogue is each 24th row.
+# test and each 48th, which of the tests over the catalogue is each 48th row.
 SMOKE = {"core", "laws", "losses", "projections", "regularizers", "rules", "schedules"}
 SMOKE |= {"steps", "tree"}
-EACH = 24
+EACH = 48
 
 
 def is_smoke(path):

@@ -253,6 +253,21 @@ def test_a_second_gradient_is_computed_every_kth_step_only():
     assert calls == [0, 0, 0]
 
 
+def test_rounding_is_not_taken_for_what_is_left_across_the_gradient():
+    """Of one entry nothing lies across: between its steps LookSAM is the base."""
+    tx = looksam(gradtx.sgd(1.0), rho=0.05, every=2)
+
+    def beside(params, i):
+        return gradtx.tree.scale(0.7, params)
+
+    for value in np.linspace(0.1, 2.0, 20):
+        p = {"scale": jnp.float32(value)}
+        g, state = gradtx.tree.scale(0.3, p), tx.init(p)
+        for _ in range(2):
+            u, state = tx.update(g, state, p, grad_fn=beside)
+        assert u["scale"] == -g["scale"]
+
+
 def test_the_state_of_optax_goes_on(x64):
     p = jax.tree.map(jnp.asarray, layer_start())
     made = [

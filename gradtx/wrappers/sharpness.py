@@ -117,7 +117,12 @@ def reuse_sharpness(
     def combine(gs, t, *, beside, due, alpha, eps):
         def seen(g, s, v):
             part = divide(vdot(g, s).real, vdot(g, g).real).astype(g.dtype)
-            return jnp.where(due, s - part * g, v)
+            rest, size = s - part * g, norm_of([s])
+            # Of s along g, as in a leaf of one entry, rounding alone is left, which the
+            # steps between would blow up to the length of g.
+            is_left = norm_of([rest]) > 4 * jnp.finfo(size.dtype).eps * size
+            rest = jnp.where(is_left, rest, jnp.zeros_like(rest))
+            return jnp.where(due, rest, v)
 
         def step(g, s, v):
             size = divide(norm_of([g]), norm_of([v]) + eps).astype(g.dtype)
