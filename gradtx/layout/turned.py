@@ -17,7 +17,7 @@ from gradtx.layout.views import Coordinates
 from gradtx.matrix import vmapped
 from gradtx.numerics import wide_dtype, widen
 from gradtx.numerics.shards import gathered, placed_as
-from gradtx.numerics.xla import either
+from gradtx.numerics.xla import either, in_rows
 from gradtx.trees.matrix_axes import Matrices
 
 # Each is compiled once for leaves of one kind.
@@ -122,7 +122,7 @@ def refreshed(
 
 @_static
 def _first(first: Any, leaf: Matrices, factor: Any) -> Any:
-    return tuple(vmapped(first, leaf)(f) for f in factor)
+    return jax.tree.map(in_rows, tuple(vmapped(first, leaf)(f) for f in factor))
 
 
 @_static
@@ -146,4 +146,4 @@ def _again(
         dtype = jax.tree.leaves(x)[0].dtype
         parts = [y.astype(dtype) for y in parts]
         news.append(_together_there(turn, leaf, x, parts))
-    return tuple(b for b, _ in made), news
+    return jax.tree.map(in_rows, tuple(b for b, _ in made)), news

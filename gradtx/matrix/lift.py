@@ -171,8 +171,7 @@ def _in_turn(body: Body) -> Any:
         many = len(arrays) // n
         if many > 1:
             arrays = [_together(arrays[i::n]) for i in range(n)]
-        if done is not None:
-            arrays = [after(arrays[0], done), *arrays[1:]]
+        arrays = [after(arrays[0], done), *arrays[1:]]
         (out,) = act(body, how, arrays, common)
         return [out] if many == 1 else rows(out), out[(0,) * out.ndim]
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.numerics.arithmetic import lerp, over_root, sqrt
-from gradtx.numerics.shards import greatest
+from gradtx.numerics.shards import greatest, is_placed, varies_over
 from gradtx.values import is_number
 
 T = TypeVar("T")
@@ -32,7 +32,21 @@ def in_one_array(numbers: Sequence[jax.Array]) -> jax.Array:
     return jax.lax.optimization_barrier(jnp.stack(twice))[: len(numbers)]
 
 
-def after(x: jax.Array, done: jax.Array) -> jax.Array:
+def number_of(tree: Any) -> jax.Array | None:
+    """An entry of an array in a tree, for what is to come `after` it.
+
+    None where nothing is ordered: outside of `jax.jit`; of arrays on several devices,
+    which would have to send it around; and where there is no entry.
+    """
+    for x in jax.tree.leaves(tree):
+        has_entries = isinstance(x.size, int) and x.size > 0
+        is_here = not (is_placed(x) or varies_over(x))
+        if isinstance(x, jax.core.Tracer) and has_entries and is_here:
+            return x[(0,) * x.ndim]
+    return None
+
+
+def after(x: jax.Array, done: jax.Array | None) -> jax.Array:
     """x, which is not computed before a number is.
 
     XLA's CPU backend orders a program so that much can run side by side, and has the
@@ -40,6 +54,8 @@ def after(x: jax.Array, done: jax.Array) -> jax.Array:
     a twentieth of them. It drops an `optimization_barrier` before it orders, so x
     depends on what is false of every number, and it does not see that.
     """
+    if done is None:
+        return x
     return jnp.where(_never(done), jnp.zeros_like(x), x)
 
 
@@ -170,3 +186,14 @@ def either(condition: Any, yes: Callable[[], T], no: Callable[[], T]) -> T:
     if isinstance(condition, jax.core.Tracer):
         return jax.lax.cond(condition, yes, no)
     return yes() if condition else no()
+
+
+def in_rows(x: jax.Array) -> jax.Array:
+    """A matrix, with the entries of a row side by side in the memory.
+
+    LAPACK gives matrices column by column. Where a branch returns one, XLA has the
+    other branch do so too, and so turned all bases of SOAP in each step, and back. A
+    vector has one order of entries, and XLA has the matrix then follow it. (There is
+    `with_layout_constraint`, but what has one cannot be exported.)
+    """
+    return jax.lax.optimization_barrier(x.reshape(-1)).reshape(x.shape)

@@ -27,6 +27,7 @@ from gradtx.layout import turned
 from gradtx.layout.views import AView
 from gradtx.matrix import dense
 from gradtx.numerics import safe_increment
+from gradtx.numerics.xla import after, number_of
 from gradtx.trees import Flat, PyTree, keystr
 from gradtx.trees.boxes import entries, in_form
 from gradtx.trees.checks import check_leaves, gradients_beside, parameters_beside
@@ -165,15 +166,18 @@ def conjugate(
         source = raw if turn.of_gradient else flat.leaves
 
         def learn() -> None:
+            done = None
             for i in acted if turn.learn is not None else ():
-                leaf = leaves[i]
-                factors[i] = turned.learned(turn.learn, leaf, factors[i], source[i])
+                g = after(source[i], done)
+                factors[i] = turned.learned(turn.learn, leaves[i], factors[i], g)
+                done = number_of(factors[i])
 
-        def refresh() -> Any:
+        def refresh(used: Sequence[Any] = ()) -> Any:
             slots, structure = outline()
-            due = state.count % turn.every == 0
+            is_time = state.count % turn.every == 0
             found = list(_kept(slots, structure, inner_state, flat))
             for i in acted:
+                due = after(is_time, number_of(used[i])) if used else is_time
                 roles = tuple(slot.role for _, slot, _ in found)
                 old = [kept[i] for _, _, kept in found]
                 leaf, factor = leaves[i], factors[i]
@@ -217,10 +221,12 @@ def conjugate(
         else:
             out, inner_state = pair.update(inside, inner_state, at, **extra)
         outs = flat.match(out, "updates", "the transformed updates")
-        out = rounded(moved(turned.back, outs), updates, params)
+        there = moved(turned.back, outs)
         if not turn.learns_first:
             learn()
-            inner_state = refresh()
+            # What a basis was used for comes before a new one is written over it.
+            inner_state = refresh(flat.match(there, "updates", "the updates"))
+        out = rounded(there, updates, params)
         return out, ConjugateState(
             safe_increment(state.count),
             flat.unflatten([*map(in_form, factors, given[0])]),
