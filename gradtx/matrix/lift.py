@@ -92,19 +92,15 @@ def per_matrix(axes: Any) -> Callable[..., Pair]:
     return functools.partial(matrixwise, axes=axes, others=True)
 
 
+@dataclass(frozen=True, eq=False)
 class _Matrices:
     """What the lift asks about the leaves: how each is seen."""
 
-    def __init__(
-        self,
-        axes: Any,
-        stacks: bool,
-        others: bool,
-        takes_turns: bool,
-        either_way: bool,
-    ):
-        self.axes, self.stacks, self.others = axes, stacks, others
-        self.takes_turns, self.either_way = takes_turns, either_way
+    axes: Any
+    stacks: bool
+    others: bool
+    takes_turns: bool
+    either_way: bool
 
     def views(self, params: PyTree) -> "list[_View | bool]":
         """For each leaf how it is seen, or whether it is acted on as it is."""
