@@ -75,9 +75,9 @@ def scale_by_polar(
     It is found by Newton-Schulz iterations: X ← g / (‖g‖ + ε), then for each row of the
     coefficients X ← aX + (bA + cA²)X with A = XXᵀ, which brings the singular values
     near 1. How near, and from how small a start, depends on the coefficients. What is
-    zero stays zero, as the null space of a matrix of less rank. Of a matrix that is more
-    than twice as long as it is wide the steps are made on A, which takes two thirds of
-    the operations; in float32 they are then right to 3e-4 of the norm of u.
+    zero stays zero, as the null space of a matrix of less rank. Of a matrix that is
+    more than twice as long as it is wide the steps are made on A, which takes two
+    thirds of the operations; in float32 they are then right to 3e-4 of the norm of u.
 
     Args:
       coefficients: "simple" (Jordan), "polar_express" and "polar_express_5", "quintic",
