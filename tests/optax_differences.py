@@ -461,6 +461,24 @@ def rprop_grows_at_the_second_step(lib):
 
 
 @differs(
+    "otherwise",
+    "scale_by_zoom_linesearch",
+    "within an interval the first trial is the minimum of a parabola",
+    "each is that of the cubic through both ends with their slopes, so paths differ",
+)
+def the_minimum_of_a_cubic_on_a_line(lib):
+    def f(x):
+        return 4 * x**3 - x
+
+    tx = lib.scale_by_zoom_linesearch(10, initial_guess_strategy="one")
+    x = jnp.zeros(())
+    value, grad = jax.value_and_grad(f)(x)
+    words = {"value": value, "grad": grad, "value_fn": f}
+    _, state = tx.update(-grad, tx.init(x), x, **words)
+    np.testing.assert_allclose(state.learning_rate, 12**-0.5, rtol=1e-5)
+
+
+@differs(
     "right",
     "scale_by_adan",
     "the gradient's change has the weight 1 - b2",
