@@ -51,7 +51,9 @@ def eigenbasis(
     Q_Lᵀ G Q_R. The first bases are the eigenvectors by falling eigenvalues. Then, every
     k steps, the columns are put in the order of falling diag(Qᵀ L Q), and Q becomes the
     orthonormal factor of L Q: a step of power iteration. They are in float32 or better,
-    and are taken for constants when an update is differentiated.
+    and are taken for constants when an update is differentiated. Where L or R lacks
+    rank, as of a few gradients alike, which vectors span the rest is up to rounding: on
+    another processor, or without `jit`, a run takes other steps there.
 
     Args:
       decay: β in [0, 1).
