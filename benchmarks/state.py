@@ -22,7 +22,6 @@ from benchmarks.measure import Result
 from gradtx import codecs, wrappers
 
 SEEDS, STEPS = 3, 300
-REPEATS = 3  # of a run, of which the quickest counts
 CONTEXT, LETTERS = 12, 64  # characters that are seen, and that are told apart
 MODULES = """
     abc argparse ast asyncio bisect calendar cmath codecs collections configparser
@@ -156,6 +155,7 @@ def trained(
     problem: Problem,
     tx: Any,
     steps: int,
+    repeats: int,
     dtype: Any = jnp.float32,
     rounding: str = "nearest",
 ) -> Trained:
@@ -188,7 +188,7 @@ def trained(
     runs = jax.jit(lambda args: jax.lax.map(lambda one: run(*one), args))
     compiled = runs.lower(args).compile()
     seconds = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         start = time.process_time()
         losses = np.asarray(compiled(args), np.float64)
         seconds.append(time.process_time() - start)
@@ -211,7 +211,7 @@ def state(options: argparse.Namespace) -> Result:
         f"{steps} steps, of all digits or of 128 windows of letters; the final loss "
         f"over all examples, mean of {SEEDS} seeds, and its difference from that of a "
         "state in float32. Bytes of state a parameter. The processor's time for the "
-        f"whole training step, the least of {REPEATS} runs, over that with a state in "
+        f"whole training step, the least of {options.repeats} runs, over that in "
         "float32.",
         ["loss, %"],
     )
@@ -219,14 +219,15 @@ def state(options: argparse.Namespace) -> Result:
         problem = PROBLEMS[name]()
         for optimizer in optimizers:
             tx = OPTIMIZERS[optimizer](steps)
-            plain = trained(problem, tx, steps)
+            plain = trained(problem, tx, steps, options.repeats)
             row = {"problem": name, "optimizer": optimizer}
             result.rows.append(
                 row | measured("float32", plain, plain) | {"bytes": size(problem, tx)}
             )
             for codec in ["int8"] if options.quick else SOME.get(optimizer, ["int8"]):
                 encoded = wrappers.with_state(tx, CODECS[codec])
-                found = measured(codec, trained(problem, encoded, steps), plain)
+                run = trained(problem, encoded, steps, options.repeats)
+                found = measured(codec, run, plain)
                 result.rows.append(row | found | {"bytes": size(problem, encoded)})
     return result
 
@@ -260,9 +261,9 @@ def parameters(options: argparse.Namespace) -> Result:
     }
     for name in ["digits"] if options.quick else PROBLEMS:
         problem = PROBLEMS[name]()
-        plain = trained(problem, adam, steps)
+        plain = trained(problem, adam, steps, options.repeats)
         result.rows.append({"problem": name} | measured("float32", plain, plain))
         for way, (tx, rounding) in ways.items():
-            run = trained(problem, tx, steps, jnp.bfloat16, rounding)
+            run = trained(problem, tx, steps, options.repeats, jnp.bfloat16, rounding)
             result.rows.append({"problem": name} | measured(way, run, plain))
     return result

@@ -18,7 +18,7 @@ from gradtx.core.rule import Body, Rule, View
 from gradtx.numerics import DTypeLike, as_array, safe_increment, widen
 from gradtx.numerics.dtypes import are_in, in_dtype, is_float0
 from gradtx.numerics.shards import NOWHERE, Spread, spread, spread_as
-from gradtx.numerics.xla import in_common
+from gradtx.numerics.xla import in_common, number_of
 from gradtx.trees import Leaf, PyTree
 from gradtx.trees.boxes import has_boxes, refitted
 from gradtx.trees.like import made_of
@@ -144,8 +144,8 @@ def computed(rule: Rule, call: Call, plan: Plan, words: Words) -> None:
                 continue
             given = common if work.in_common else alone
             if work.takes_turns:
-                news, last = work.act(work.how, arrays, given, done)
-                done = last if call.traced else None
+                news = work.act(work.how, arrays, given, done)
+                done = number_of(news)
             else:
                 news = work.act(work.how, arrays, given)
             if may_idle and _is_idle(work, arrays):

@@ -160,7 +160,7 @@ def _can_wait(work: Work, arrays: list[Any]) -> bool:
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _in_turn(body: Body) -> Any:
-    """The rule on one leaf or a stack, after the work that ended in `done`."""
+    """The rule on one leaf or a stack, after the number `done`, if there is one."""
 
     def on_leaves(how: How, arrays: list[jax.Array], common: Any, done: Any) -> Any:
         n = how.structure.num_leaves
@@ -169,7 +169,7 @@ def _in_turn(body: Body) -> Any:
             arrays = [_together(arrays[i::n]) for i in range(n)]
         arrays = [after(arrays[0], done), *arrays[1:]]
         (out,) = act(body, how, arrays, common)
-        return [out] if many == 1 else rows(out), out[(0,) * out.ndim]
+        return [out] if many == 1 else rows(out)
 
     on_leaves.__name__ = body.name
     return jax.jit(on_leaves, static_argnums=0)

@@ -77,7 +77,8 @@ def scale_by_polar(
     near 1. How near, and from how small a start, depends on the coefficients. What is
     zero stays zero, as the null space of a matrix of less rank. Of a matrix that is
     more than twice as long as it is wide the steps are made on A, which takes two
-    thirds of the operations; in float32 they are then right to 3e-4 of the norm of u.
+    thirds of the operations and in float32 errs by up to 3e-4 of the norm of u, for
+    condition numbers up to 1e4.
 
     Args:
       coefficients: "simple" (Jordan), "polar_express" and "polar_express_5", "quintic",

@@ -172,12 +172,12 @@ def conjugate(
                 factors[i] = turned.learned(turn.learn, leaves[i], factors[i], g)
                 done = number_of(factors[i])
 
-        def refresh(used: Sequence[Any] = ()) -> Any:
+        def refresh(used_for: Sequence[Any] = ()) -> Any:
             slots, structure = outline()
             is_time = state.count % turn.every == 0
             found = list(_kept(slots, structure, inner_state, flat))
             for i in acted:
-                due = after(is_time, number_of(used[i])) if used else is_time
+                due = after(is_time, number_of(used_for[i])) if used_for else is_time
                 roles = tuple(slot.role for _, slot, _ in found)
                 old = [kept[i] for _, _, kept in found]
                 leaf, factor = leaves[i], factors[i]
@@ -190,23 +190,22 @@ def conjugate(
                     kept[i] = x
             return _put_back(slots, structure, inner_state, flat, found)
 
-        def moved(f: Any, xs: Sequence[Any]) -> PyTree:
-            found = zip(leaves, bases, xs, flat.leaves, strict=True)
-            return flat.unflatten(
-                [
-                    x if leaf is None or x is None else f(turn, leaf, basis, x, like)
-                    for leaf, basis, x, like in found
-                ]
-            )
+        def moved(f: Any, xs: Sequence[Any]) -> list[Any]:
+            return [
+                x if leaf is None or x is None else f(turn, leaf, basis, x, like)
+                for leaf, basis, x, like in zip(
+                    leaves, bases, xs, flat.leaves, strict=True
+                )
+            ]
 
         if turn.learns_first:
             learn()
             inner_state = refresh()
-        inside = moved(turned.into, flat.leaves)
+        inside = flat.unflatten(moved(turned.into, flat.leaves))
         if params is not None and turn.shape is None:
-            at = moved(turned.into, ps)
+            at = flat.unflatten(moved(turned.into, ps))
         if grad is not None and hears_gradient:
-            extra["grad"] = moved(turned.into, raw)
+            extra["grad"] = flat.unflatten(moved(turned.into, raw))
         if turn.seeds:  # the first gradient only makes the bases; x - x shows a NaN
             first = jnp.positive if turn.passes_first else lambda x: x - x
             out, inner_state = run_if(
@@ -221,12 +220,12 @@ def conjugate(
         else:
             out, inner_state = pair.update(inside, inner_state, at, **extra)
         outs = flat.match(out, "updates", "the transformed updates")
-        there = moved(turned.back, outs)
+        outs = moved(turned.back, outs)
         if not turn.learns_first:
             learn()
             # What a basis was used for comes before a new one is written over it.
-            inner_state = refresh(flat.match(there, "updates", "the updates"))
-        out = rounded(there, updates, params)
+            inner_state = refresh(used_for=outs)
+        out = rounded(flat.unflatten(outs), updates, params)
         return out, ConjugateState(
             safe_increment(state.count),
             flat.unflatten([*map(in_form, factors, given[0])]),
